@@ -1,0 +1,1 @@
+"""Scoring trained models on clean and corrupted images: predict, score, and the sweep over conditions."""

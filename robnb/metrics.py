@@ -1,0 +1,84 @@
+"""P, mPC, rPC and drop, computed from the long results table.
+
+One row of ``scores`` is one measurement: backbone, weights, task, regime, metric, corruption, severity, seed,
+value (percent, higher is better), n_images. The clean score is a row like any other, with corruption ``clean``
+and severity 0.
+
+    P     score on clean images
+    mPC   mean over corruptions of (the mean over severities of) the score under corruption
+    rPC   mPC / P            drop = 1 - rPC, both in percent
+
+The definitions are Michaelis et al. 2019 (arXiv:1907.07484) and the paper's section 3.1. Nothing here reads a
+file or knows a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from robnb.errors import UserError
+from robnb.names import CATEGORIES, CLEAN
+
+#: What identifies a scored model under one metric.
+SCORED = ["backbone", "weights", "task", "regime", "metric", "seed"]
+#: The columns of the long results table.
+COLUMNS = [*SCORED, "corruption", "severity", "value", "n_images"]
+#: The category name under which `summarise` gives the mean over all corruptions.
+ALL = "all"
+
+
+def require_grid(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) -> None:
+    """Check that every scored model has every condition exactly once, over one number of images per task.
+
+    Raises:
+        UserError: lists what is missing (or doubled), because a mean over a partial grid is a wrong number.
+    """
+    conditions = list(conditions)
+    problems = []
+    for scored, rows in scores.groupby(SCORED, sort=False):
+        have = list(zip(rows["corruption"], rows["severity"], strict=True))
+        problems += [
+            f"{'/'.join(map(str, scored))}: {c} severity {s} missing" for c, s in conditions if (c, s) not in have
+        ]
+        problems += [
+            f"{'/'.join(map(str, scored))}: {c} severity {s} twice" for c, s in set(have) if have.count((c, s)) > 1
+        ]
+    for task, counts in scores.groupby("task")["n_images"]:
+        if counts.nunique() > 1:
+            problems.append(f"{task}: scored on different numbers of images ({sorted(counts.unique())})")
+    if scores.empty:
+        problems.append("no scores at all")
+    if problems:
+        shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
+        raise UserError(f"the results grid is incomplete: {shown}. Run the notebook again to fill it.")
+
+
+def summarise(scores: pd.DataFrame, conditions: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """P, mPC, rPC and drop for every scored model, overall and per category of corruptions.
+
+    Returns one row per model and category ("all", then those of the four that ``conditions`` cover), with the
+    columns of `SCORED` and category, P, mPC, rPC, drop (percent). rPC and drop are NaN where P is zero: no
+    share of nothing is known.
+
+    Raises:
+        UserError: the grid is incomplete.
+    """
+    require_grid(scores, conditions)
+    clean = scores[scores["corruption"] == CLEAN].set_index(SCORED)["value"]
+    corrupted = scores[scores["corruption"] != CLEAN]
+    # Severities first, so that a corruption measured at more severities does not weigh more.
+    per_corruption = corrupted.groupby([*SCORED, "corruption"], sort=False)["value"].mean().reset_index()
+    groups = {ALL: set(per_corruption["corruption"])} | {name: set(members) for name, members in CATEGORIES.items()}
+    parts = []
+    for category, members in groups.items():
+        chosen = per_corruption[per_corruption["corruption"].isin(members)]
+        if not chosen.empty:
+            mean = chosen.groupby(SCORED, sort=False)["value"].mean().rename("mPC").reset_index()
+            parts.append(mean.assign(category=category))
+    summary = pd.concat(parts, ignore_index=True)
+    summary["P"] = clean.loc[pd.MultiIndex.from_frame(summary[SCORED])].to_numpy()
+    summary["rPC"] = 100 * summary["mPC"] / summary["P"].where(summary["P"] > 0)
+    summary["drop"] = 100 - summary["rPC"]
+    return summary[[*SCORED, "category", "P", "mPC", "rPC", "drop"]]

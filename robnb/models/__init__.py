@@ -1,0 +1,1 @@
+"""The models of the study: backbones, classifier, detector, segmentor, and what mmdet and mmseg need to run them."""

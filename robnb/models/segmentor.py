@@ -1,0 +1,63 @@
+"""UperNet from mmsegmentation's own shipped config, with any backbone of robnb in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from robnb.models.backbones import Architecture, backbone_options
+
+import mmseg  # isort: skip (robnb.models.backbones has registered the ops that mmseg imports)
+from mmseg.registry import MODELS  # isort: skip
+
+CONFIGS = {
+    "resnet": "upernet/upernet_r50_4xb4-80k_ade20k-512x512.py",
+    "swin": "swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py",
+}
+#: SyncBN needs a process group; on one process BN computes the same.
+_NORM = {"type": "BN", "requires_grad": True}
+#: For backbones of a few channels: narrower heads, nothing else changed.
+SLIM: dict[str, Any] = {"decode_head": {"channels": 64}, "auxiliary_head": {"channels": 32}}
+
+
+def shipped_config(family: str) -> Config:
+    """mmseg's UperNet config for a backbone family, as shipped in its wheel."""
+    return Config.fromfile(Path(mmseg.__file__).parent / ".mim" / "configs" / CONFIGS[family])
+
+
+def segmentor_config(architecture: Architecture, num_classes: int, regime: str) -> dict[str, Any]:
+    """The ``model`` section: shipped, with our backbone and number of classes."""
+    config = shipped_config(architecture.family)
+    if architecture.slim:
+        config.merge_from_dict({"model": SLIM})
+    config.merge_from_dict(
+        {
+            "model": {
+                "pretrained": None,
+                "decode_head": {
+                    "in_channels": list(architecture.channels),
+                    "num_classes": num_classes,
+                    "norm_cfg": _NORM,
+                },
+                "auxiliary_head": {
+                    "in_channels": architecture.channels[2],
+                    "num_classes": num_classes,
+                    "norm_cfg": _NORM,
+                },
+            }
+        }
+    )
+    config.model.backbone = backbone_options(architecture, regime)
+    return config.model
+
+
+def build_segmentor(architecture: Architecture, num_classes: int, regime: str, crop: tuple[int, int]) -> nn.Module:
+    """A UperNet with fresh weights; ``crop`` (height, width) is what training batches are padded to."""
+    config = segmentor_config(architecture, num_classes, regime)
+    config.data_preprocessor.size = crop
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        return MODELS.build(config)

@@ -1,0 +1,92 @@
+"""Upstream training: a backbone learns to classify, by one of the recipes in `robnb.augment`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, default_collate
+from torchvision.transforms import v2
+
+from robnb.augment import recipe_named
+from robnb.augment.regular import Recipe
+from robnb.data.sources import TaskData
+from robnb.models.backbones import ARCHITECTURES
+from robnb.models.classifier import Classifier
+from robnb.seeding import generator
+from robnb.store import Spec, Store
+from robnb.training import Budget, fit, initialise, state_of
+
+
+@dataclass(frozen=True)
+class PretrainSpec(Spec):
+    """One upstream training; everything its weights depend on.
+
+    Attributes:
+        architecture: a name in `robnb.models.backbones.ARCHITECTURES`.
+        recipe: a name in `robnb.augment.RECIPES`.
+        data: fingerprint of the upstream training set.
+        image_size: side in pixels of the square training crops.
+    """
+
+    kind: ClassVar[str] = "pretrain"
+    architecture: str
+    recipe: str
+    data: str
+    image_size: int
+    budget: Budget
+    seed: int
+
+
+class TrainingCrops(Dataset):
+    """Labelled images as training batches want them: a random resized crop, then the recipe's views.
+
+    Gives ``{"inputs": (V, 3, size, size) uint8, "labels": int}``. Draws come from numpy's and torch's global
+    generators, which `robnb.training.KeyedBatches` sets for every position.
+    """
+
+    def __init__(self, images: Dataset, recipe: Recipe, size: int, flip: bool) -> None:
+        self.images, self.recipe = images, recipe
+        steps = [v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.8, 1.25), antialias=True)]
+        self.crop = v2.Compose([*steps, *([v2.RandomHorizontalFlip()] if flip else [])])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict:
+        sample = self.images[index]
+        pixels = self.crop(torch.from_numpy(sample.image).permute(2, 0, 1))
+        rng = generator("views", int(np.random.randint(2**31)))
+        views = self.recipe.views(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()), rng)
+        return {"inputs": torch.from_numpy(views).permute(0, 3, 1, 2), "labels": sample.target}
+
+
+def pretrain(spec: PretrainSpec, data: TaskData, store: Store, workers: int = 0) -> Path:
+    """Train a classifier from scratch and keep its weights; returns the file.
+
+    The file is a flat state dict with ``backbone.*`` and ``head.*``; `load_backbone` takes it as it takes a
+    published one.
+    """
+    with store.work(spec) as folder:
+        if folder is not None:
+            recipe = recipe_named(spec.recipe)
+            images = data.open("train")
+            architecture = ARCHITECTURES[spec.architecture]
+            model = Classifier(architecture, len(images.classes), view_loss=recipe.loss)
+            fit(
+                initialise(model, spec.seed),
+                TrainingCrops(images, recipe, spec.image_size, data.flip),
+                default_collate,
+                spec.budget,
+                family=architecture.family,
+                scope="mmengine",
+                seed=spec.seed,
+                folder=folder / "scratch",
+                label=f"pretrain {spec.architecture}.{spec.recipe}",
+                workers=workers,
+            )
+            torch.save(state_of(model), folder / "weights.pth")
+    return store.folder(spec) / "weights.pth"

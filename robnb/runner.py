@@ -1,0 +1,162 @@
+"""Execute one notebook with one profile's parameters, and leave it, its HTML and its products in one folder.
+
+    <outputs>/<profile>/<name>/<name>.ipynb, <name>.html, summary.csv, figures/*.png
+
+The first two are written here, the others by the notebook. What is at these names is always a finished run: a running
+notebook is kept under another name, a failed one as ``<name>.failed.ipynb``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import yaml
+
+from robnb.errors import UserError
+from robnb.names import choose
+from robnb.parameters import check_parameters, notebook_parameters
+from robnb.running import Progress, RunFailed, execute
+
+
+@dataclass(frozen=True)
+class Products:
+    """Where a finished run left what it made; ``summary`` is None if the notebook wrote no table."""
+
+    notebook: Path
+    html: Path
+    summary: Path | None
+    figures: list[Path]
+
+
+def find_notebook(name: str, notebooks: Path) -> Path:
+    """The percent file that is called ``name`` or is the only one whose name begins so (``01``).
+
+    Raises:
+        UserError: none is, or several are.
+    """
+    names = sorted(path.stem for path in notebooks.glob("*.py"))
+    wanted = name.removesuffix(".py").removeprefix("notebooks/")
+    matching = [wanted] if wanted in names else [other for other in names if wanted and other.startswith(wanted)]
+    if len(matching) > 1:
+        raise UserError(f"{name!r} could be {' or '.join(matching)}: write more of the name.")
+    return notebooks / f"{matching[0] if matching else choose(wanted, names, 'notebook')}.py"
+
+
+def load_parameters(name: str, profile: str, params: Path) -> dict[str, object]:
+    """What ``params/<profile>/<name>.yaml`` holds.
+
+    Raises:
+        UserError: there is no such profile, it has no file for this notebook, or the file is not a YAML mapping.
+    """
+    choose(profile, sorted(folder.name for folder in params.glob("*") if folder.is_dir()), "profile")
+    path = params / profile / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"the profile {profile} has no parameters for {name}: write {path}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML ({' '.join(str(error).split())}): correct it.") from None
+    if values is not None and not isinstance(values, dict):
+        raise UserError(f"{path} should hold `name: value` lines.")
+    return values or {}
+
+
+def run(
+    name: str,
+    profile: str,
+    outputs: Path,
+    *,
+    notebooks: Path,
+    params: Path,
+    overrides: dict[str, object] | None = None,
+    timeout: int | None = None,
+) -> Products:
+    """Execute a notebook; see the module's docstring for where everything goes.
+
+    Args:
+        overrides: parameters that go before those of the profile's file.
+        timeout: seconds that one cell may take; None for no limit.
+
+    Raises:
+        UserError: bad input, found before the kernel starts or by a cell.
+        RunFailed: a cell raised anything else, took too long, or the kernel died.
+    """
+    source = find_notebook(name, notebooks)
+    name = source.stem
+    values = load_parameters(name, profile, params)
+    defaults = notebook_parameters(source)
+    check_parameters(values, defaults, f"params/{profile}/{name}.yaml")
+    check_parameters(overrides or {}, defaults, "-p")
+    fixed = {"profile": profile, "outputs": str(outputs)}
+    for given in fixed.keys() & (overrides or {}).keys():
+        raise UserError(f"-p {given} cannot be set: use --{given}.")
+    check_parameters(fixed, defaults, source.name)
+    folder = _writable(outputs / profile / name)
+    with _alone(folder):
+        return _execute_into(folder, source, {**values, **(overrides or {}), **fixed}, timeout)
+
+
+def _execute_into(folder: Path, source: Path, parameters: dict[str, object], timeout: int | None) -> Products:
+    name = source.stem
+    running, failed, final = (folder / f"{name}{suffix}.ipynb" for suffix in (".running", ".failed", ""))
+    cells = len(jupytext.read(source, fmt="py:percent").cells) + 1  # papermill adds one with what it injects
+    try:
+        with Progress(name, cells) as progress:
+            notebook = execute(source, running, parameters, progress, timeout)
+    except RunFailed as error:
+        running.replace(failed)
+        error.notebook = failed
+        raise
+    finally:
+        running.unlink(missing_ok=True)
+    notebook.metadata.papermill["output_path"] = str(final)
+    html = final.with_suffix(".html")
+    for path, text in ((final, nbformat.writes(notebook)), (html, as_html(notebook))):
+        running.write_text(text, encoding="utf-8")
+        running.replace(path)
+    failed.unlink(missing_ok=True)
+    summary = folder / "summary.csv"
+    figures = sorted((folder / "figures").glob("*.png"))
+    return Products(final, html, summary if summary.is_file() else None, figures)
+
+
+def as_html(notebook: Any) -> str:
+    """A page that shows the executed notebook without a network. Only widgets, if it has any, are fetched."""
+    from nbconvert import HTMLExporter
+
+    offline = {"mathjax_url": "", "mermaid_js_url": "", "mermaid_layout_elk_js_url": ""}
+    if not notebook.metadata.get("widgets"):
+        offline["require_js_url"] = ""
+    return HTMLExporter(**offline).from_notebook_node(notebook)[0]
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the outputs folder {folder} ({error.strerror}): give another one with --outputs."
+        ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep two runs from writing the same notebook; the system drops the lock when its holder ends, however it does."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another robnb is running this notebook into {folder}: wait for it, or give another --outputs."
+            ) from None
+        yield

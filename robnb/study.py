@@ -1,0 +1,216 @@
+"""A study: what a notebook's parameters ask for, done step by step.
+
+A notebook's setup cell is ``study = Study.from_notebook(globals())``. It checks every parameter; after it, each
+step of the paper's method is one call: `pretrain`, `transfer`, `evaluate`. Whatever is finished is read from the
+store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from robnb import assets, parameters
+from robnb.augment import recipe_named
+from robnb.corruptions import Condition, conditions
+from robnb.data import sources
+from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
+from robnb.errors import UserError
+from robnb.evaluation.sweep import TrainedModel, sweep
+from robnb.metrics import COLUMNS
+from robnb.models.backbones import ARCHITECTURES, Architecture, BackboneName
+from robnb.models.classifier import Classifier
+from robnb.names import PRETRAINED, REGIMES, choose
+from robnb.pretrain import PretrainSpec, pretrain
+from robnb.store import Store
+from robnb.training import Budget
+from robnb.transfer import TransferSpec, build_model, transfer
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+#: Where the data of a study come from.
+WORLDS = ("miniworld", "paper")
+#: Training settings: a budget for each family of backbones.
+Budgets = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A notebook's parameters, checked; what each means stands beside it in the notebook.
+
+    A task whose budgets are None is not part of the study.
+
+    Raises:
+        UserError: a name or value that cannot be meant, before anything is computed.
+    """
+
+    notebook: str
+    profile: str
+    outputs: str
+    data: str
+    data_root: str
+    miniworld: dict[str, int]
+    backbones: list[str]
+    corruptions: Any
+    severities: list[int]
+    test_images: int | None
+    seed: int
+    workers: int
+    scales: dict[str, list[int]]
+    upstream: Budgets | None = None
+    detection: Budgets | None = None
+    segmentation: Budgets | None = None
+    classification: Budgets | None = None
+
+    @classmethod
+    def from_notebook(cls, notebook: str, namespace: dict[str, Any]) -> Study:
+        """Take the parameters from a notebook's globals.
+
+        papermill only logs a misspelt parameter. Here it is an error: the cell that papermill injects is found in
+        IPython's input history, and every name it sets must be a parameter.
+        """
+        names = {field.name for field in fields(cls)} - {"notebook"}
+        for injected in parameters.injected_names(namespace.get("In", [])):
+            choose(injected, sorted(names & set(namespace)), "parameter")
+        return cls(notebook=notebook, **{name: namespace[name] for name in names if name in namespace})
+
+    def __post_init__(self) -> None:
+        parameters.check_parameters(
+            {field.name: getattr(self, field.name) for field in fields(self)}, _EXAMPLES, "parameters"
+        )
+        choose(self.data, WORLDS, "data")
+        if not self.backbones:
+            raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
+        for task, budgets in self.budgets.items():
+            for name in self.backbones:
+                family = self.architecture(name).family
+                if family not in budgets:
+                    raise UserError(
+                        f"{task} has no settings for {family} backbones, but {name} is one: add {task}.{family}."
+                    )
+            for family, settings in budgets.items():
+                choose(family, ("resnet", "swin"), f"family of backbones in {task}")
+                Budget.from_settings(settings, f"{task}.{family}")
+        if self.data == "miniworld":
+            for name in self.backbones:
+                recipe_named(BackboneName.parse(name).weights)
+        _ = self.conditions
+
+    @property
+    def budgets(self) -> dict[str, Budgets]:
+        """Training settings of the tasks that this study has."""
+        given = {task: getattr(self, task) for task in ("upstream", "detection", "segmentation", "classification")}
+        return {task: budgets for task, budgets in given.items() if budgets is not None}
+
+    @staticmethod
+    def architecture(backbone: str) -> Architecture:
+        """The architecture of ``architecture.weights``."""
+        return ARCHITECTURES[BackboneName.parse(backbone).architecture]
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Clean, then every corruption at every severity."""
+        return conditions(self.corruptions, self.severities)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where this notebook's tables and figures go: outputs/<profile>/<notebook>."""
+        root = Path(self.outputs) if self.outputs else REPOSITORY / "outputs"
+        return root / self.profile / self.notebook
+
+    @cached_property
+    def store(self) -> Store:
+        """The store that all notebooks of a profile share."""
+        return Store(self.folder.parent / "store")
+
+    @cached_property
+    def tasks(self) -> dict[str, sources.TaskData]:
+        """The data of each task: made (miniworld) or found (paper).
+
+        Raises:
+            UserError: lists every missing file of the paper's assets.
+        """
+        if self.data == "paper":
+            root = Path(self.data_root) if self.data_root else REPOSITORY / "data"
+            assets.require(root, self.backbones, self.budgets)
+            return sources.paper(root)
+        store_root = self.store.root  # checks that the output folder can be written, before any work
+        root = make_miniworld(MiniworldSpec(**self._miniworld_counts()), store_root.parent / "data", self.workers or 1)
+        return sources.miniworld(root, fingerprint(root))
+
+    def _miniworld_counts(self) -> dict[str, int]:
+        known = [field.name for field in fields(MiniworldSpec) if field.name != "seed"]
+        for name in self.miniworld:
+            choose(name, known, "split of miniworld")
+        return {**self.miniworld, "seed": self.seed}
+
+    def pretrain(self) -> dict[str, TrainedModel]:
+        """The upstream classifier of every backbone: trained here, or published."""
+        return {name: self._upstream(name) for name in self.backbones}
+
+    def _upstream(self, name: str) -> TrainedModel:
+        backbone, data = BackboneName.parse(name), self.tasks["upstream"]
+        scale = self.scales["upstream"]
+        if self.data == "paper":
+            path = data.root.parent / assets.weights_asset(name).paths[0]
+            key = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        else:
+            budget = self._budget("upstream", name)
+            spec = PretrainSpec(backbone.architecture, backbone.weights, data.fingerprint, scale[-1], budget, self.seed)
+            path, key = pretrain(spec, data, self.store, self.workers), spec.key
+        build = partial(Classifier, self.architecture(name), len(data.open("test").classes))
+        return TrainedModel(backbone, "upstream", PRETRAINED, key, self.seed, tuple(scale), path, build)
+
+    def transfer(self, backbones: dict[str, TrainedModel], regime: str, task: str) -> list[TrainedModel]:
+        """Transfer every backbone to a task, with itself frozen or trained along."""
+        choose(regime, REGIMES, "regime")
+        return [self._transferred(name, upstream, regime, task) for name, upstream in backbones.items()]
+
+    def _transferred(self, name: str, upstream: TrainedModel, regime: str, task: str) -> TrainedModel:
+        data = self.tasks[task]
+        spec = TransferSpec(
+            backbone=name,
+            weights=upstream.key,
+            task=task,
+            regime=regime,
+            data=data.fingerprint,
+            classes=len(data.open("train").classes),
+            scale=tuple(self.scales[task]),
+            budget=self._budget(task, name),
+            seed=self.seed,
+        )
+        path = transfer(spec, upstream.path, data, self.store, self.workers)
+        return TrainedModel(
+            upstream.backbone, task, regime, spec.key, self.seed, spec.scale, path, partial(build_model, spec)
+        )
+
+    def _budget(self, task: str, backbone: str) -> Budget:
+        family = self.architecture(backbone).family
+        return Budget.from_settings(self.budgets[task][family], f"{task}.{family}")
+
+    def evaluate(self, models: list[TrainedModel]) -> pd.DataFrame:
+        """Score models of one task under every condition: the long results table (`robnb.metrics.COLUMNS`)."""
+        rows = sweep(
+            models,
+            self.tasks[models[0].task],
+            self.conditions,
+            self.store,
+            seed=self.seed,
+            limit=self.test_images,
+            workers=self.workers,
+        )
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+
+_BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
+#: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
+_EXAMPLES: dict[str, Any] = {
+    "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "",
+    "miniworld": {"": 0}, "backbones": [""], "corruptions": None, "severities": [0], "test_images": None,
+    "seed": 0, "workers": 0, "scales": {"": [0]},
+    "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
+}  # fmt: skip

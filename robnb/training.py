@@ -1,0 +1,283 @@
+"""Training with mmengine's Runner, made a pure function of its seed, through kills too.
+
+Three things make it so. The content of batch ``i`` depends on (seed, i) alone (`KeyedBatches`), the model's own
+draws in iteration ``i`` too (`KeyedDraws`), and a checkpoint of everything else is replaced atomically
+(`Resumable`). So a training that was killed and started again ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from robnb import progress
+from robnb.errors import UserError
+from robnb.names import choose
+from robnb.seeding import generator, seed_everything, seeded
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and how fast one family of backbones trains on a task.
+
+    Attributes:
+        iterations: optimizer steps.
+        batch_size: images per step.
+        lr: peak learning rate (SGD with momentum for ResNets, AdamW for Swin).
+    """
+
+    iterations: int
+    batch_size: int
+    lr: float
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], where: str) -> Budget:
+        """From a params entry; ``where`` names it in a complaint.
+
+        Raises:
+            UserError: a setting is unknown, missing, of the wrong type or not positive.
+        """
+        kinds = {"iterations": int, "batch_size": int, "lr": (int, float)}
+        for name, value in settings.items():
+            choose(name, kinds, f"setting in {where}")
+            if isinstance(value, bool) or not isinstance(value, kinds[name]) or value <= 0:
+                raise UserError(f"{where}.{name} is {value!r}: it must be a positive number{_IN_YAML.get(name, '')}.")
+        for name in kinds:
+            if name not in settings:
+                raise UserError(f"{where} has no {name}: add it.")
+        return cls(settings["iterations"], settings["batch_size"], float(settings["lr"]))
+
+
+#: What to add to a complaint about a setting.
+_IN_YAML = {"lr": " (YAML reads 1e-3 as text: write 1.0e-3)"}
+
+#: Per family, as in the recipes of mmdet, mmseg and the paper: (optimizer without its lr, gradient clipping,
+#: parameters without weight decay).
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "resnet": {"optimizer": {"type": "SGD", "momentum": 0.9, "weight_decay": 1e-4}},
+    "swin": {
+        "optimizer": {"type": "AdamW", "betas": (0.9, 0.999), "weight_decay": 0.05},
+        "paramwise_cfg": {
+            "custom_keys": {
+                "absolute_pos_embed": {"decay_mult": 0.0},
+                "relative_position_bias_table": {"decay_mult": 0.0},
+                "norm": {"decay_mult": 0.0},
+            }
+        },
+    },
+}
+#: Share of the iterations in which the learning rate rises to its peak.
+WARMUP = 0.1
+
+
+class KeyedBatches(Dataset):
+    """A training set laid out in the order it will be seen: position ``p`` belongs to batch ``p // batch_size``.
+
+    Each pass over ``samples`` is a permutation drawn from (seed, pass), and the random augmentation at a
+    position is drawn from (seed, position), whatever worker loads it.
+    """
+
+    def __init__(self, samples: Dataset, seed: int, positions: int) -> None:
+        self.samples = samples
+        self.seed = seed
+        self.positions = positions
+        self._pass, self._order = -1, None
+
+    def __len__(self) -> int:
+        return self.positions
+
+    def __getitem__(self, position: int) -> Any:
+        which, offset = divmod(position, len(self.samples))
+        if which != self._pass:
+            self._pass, self._order = which, generator("order", self.seed, which).permutation(len(self.samples))
+        with seeded("sample", self.seed, position):
+            return self.samples[int(self._order[offset])]
+
+
+class _From(Sampler):
+    """Positions ``start`` .. ``stop`` in order; ``start`` moves when a training resumes."""
+
+    def __init__(self, stop: int) -> None:
+        self.start, self.stop = 0, stop
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class KeyedLoop(IterBasedTrainLoop):
+    """mmengine's iteration loop, but a resumed run goes to its place instead of loading all batches before it."""
+
+    def run(self) -> nn.Module:
+        """Train from the current iteration to the last."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
+        self.runner.model.train()
+        for batch in self.dataloader:
+            self.run_iter(batch)
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+
+class KeyedDraws(Hook):
+    """Dropout, drop-path and RoI sampling in iteration ``i`` come from (seed, i)."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        seed_everything("train", self.seed, batch_idx)
+
+
+class FiniteLoss(Hook):
+    """Stops at the first loss that is not a number, before it reaches a checkpoint."""
+
+    def __init__(self, label: str, lr: float) -> None:
+        self.label, self.lr = label, lr
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{self.label}: the loss became {loss} at iteration {batch_idx + 1}; lower its learning rate (it is {self.lr:g})."
+            )
+
+
+class Resumable(Hook):
+    """Keeps one checkpoint, replaced atomically, from which `fit` goes on after a kill."""
+
+    def __init__(self, path: Path, interval: int) -> None:
+        self.path, self.interval = path, interval
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        if (batch_idx + 1) % self.interval == 0 and batch_idx + 1 < runner.max_iters:
+            partial = self.path.with_suffix(".partial")
+            runner.save_checkpoint(str(partial.parent), partial.name, by_epoch=False)
+            os.replace(partial, self.path)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        # mmengine stores pickled log buffers here, which torch >= 2.6 rightly refuses to load again.
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+
+
+class ShowProgress(Hook):
+    """One text bar with the current loss."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def before_train(self, runner: Runner) -> None:
+        self.bar = progress.bar(runner.max_iters, self.label, initial=runner.iter)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        self.bar.set_postfix_str(f"loss {float(outputs['loss']):.3f}", refresh=False)
+        self.bar.update()
+
+    def after_train(self, runner: Runner) -> None:
+        self.bar.close()
+
+
+def initialise(model: nn.Module, seed: int) -> nn.Module:
+    """Give an mmengine model its initial weights, drawn from (seed), without the log of every tensor."""
+    MMLogger.get_instance("robnb", log_level="ERROR")
+    seed_everything("init", seed)
+    model.init_weights()
+    return model
+
+
+def fit(
+    model: nn.Module,
+    samples: Dataset,
+    collate: Callable[[list], Any],
+    budget: Budget,
+    *,
+    family: str,
+    scope: str,
+    seed: int,
+    folder: Path,
+    label: str,
+    workers: int = 0,
+    checkpoint_every: int = 100,
+) -> nn.Module:
+    """Train ``model`` in place and return it, on the CPU.
+
+    Args:
+        model: an mmengine model whose weights are already initialised and loaded.
+        samples: map-style; random augmentation inside it may use any global generator.
+        family: "resnet" or "swin", which chooses the optimizer.
+        scope: mmengine's registry scope, "mmdet", "mmseg" or "mmengine".
+        folder: where the unfinished training lives; if it holds a checkpoint, training goes on from there.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    checkpoint = folder / "resume.pth"
+    runner = Runner(
+        model=model,
+        work_dir=str(folder),
+        train_dataloader=_loader(samples, collate, budget, seed, workers),
+        train_cfg={"type": KeyedLoop, "max_iters": budget.iterations},
+        optim_wrapper=_optimizer(family, budget.lr),
+        param_scheduler=_schedule(budget.iterations),
+        default_hooks={"logger": None, "checkpoint": None, "sampler_seed": None, "timer": None},
+        custom_hooks=[
+            KeyedDraws(seed),
+            FiniteLoss(label, budget.lr),
+            Resumable(checkpoint, checkpoint_every),
+            ShowProgress(label),
+        ],
+        default_scope=scope,
+        randomness={"seed": seed},
+        log_level="ERROR",
+        experiment_name=folder.name,
+        load_from=str(checkpoint) if checkpoint.exists() else None,
+        resume=checkpoint.exists(),
+    )
+    runner.train()
+    return model.cpu().eval()
+
+
+def _loader(samples: Dataset, collate: Callable[[list], Any], budget: Budget, seed: int, workers: int) -> DataLoader:
+    positions = budget.iterations * budget.batch_size
+    batches = KeyedBatches(samples, seed, positions)
+    return DataLoader(batches, budget.batch_size, sampler=_From(positions), collate_fn=collate, num_workers=workers)
+
+
+def _optimizer(family: str, lr: float) -> dict[str, Any]:
+    options = OPTIMIZERS[family]
+    return {"type": "OptimWrapper", **options, "optimizer": {**options["optimizer"], "lr": lr}}
+
+
+def _schedule(iterations: int) -> list[dict[str, Any]]:
+    """Linear warm-up, then a half cosine to zero: the common choice where a schedule is short."""
+    warmup = max(1, round(WARMUP * iterations))
+    return [
+        {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
+        {"type": "CosineAnnealingLR", "eta_min": 0.0, "by_epoch": False, "begin": warmup, "end": iterations},
+    ]
+
+
+def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The model's tensors, detached, on the CPU, ready to be saved."""
+    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
