@@ -9,3 +9,7 @@ class UserError(Exception):
     The command line prints the sentence alone and exits with 2; a notebook shows it as the last line
     of its traceback. Anything else that is raised is a defect of robnb.
     """
+
+    def __init__(self, sentence: str) -> None:
+        # torch's DataLoader raises a worker's exception again with the worker's whole traceback as its message.
+        super().__init__(sentence.rsplit("robnb.errors.UserError: ", 1)[-1].strip())

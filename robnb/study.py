@@ -8,6 +8,7 @@ store.
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from robnb import assets, parameters
+from robnb import assets, parameters, provenance, tables
 from robnb.augment import recipe_named
 from robnb.corruptions import Condition, conditions
 from robnb.data import sources
@@ -25,9 +26,9 @@ from robnb.evaluation.sweep import TrainedModel, sweep
 from robnb.metrics import COLUMNS
 from robnb.models.backbones import ARCHITECTURES, Architecture, BackboneName
 from robnb.models.classifier import Classifier
-from robnb.names import PRETRAINED, REGIMES, choose
+from robnb.names import METRICS, PRETRAINED, REGIMES, choose
 from robnb.pretrain import PretrainSpec, pretrain
-from robnb.store import Store
+from robnb.store import Store, write_json
 from robnb.training import Budget
 from robnb.transfer import TransferSpec, build_model, transfer
 
@@ -55,7 +56,7 @@ class Study:
     data_root: str
     miniworld: dict[str, int]
     backbones: list[str]
-    corruptions: Any
+    corruptions: list[str]
     severities: list[int]
     test_images: int | None
     seed: int
@@ -79,13 +80,15 @@ class Study:
         return cls(notebook=notebook, **{name: namespace[name] for name in names if name in namespace})
 
     def __post_init__(self) -> None:
-        parameters.check_parameters(
-            {field.name: getattr(self, field.name) for field in fields(self)}, _EXAMPLES, "parameters"
-        )
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: value for name, value in given.items() if value is not None or name not in METRICS}
+        parameters.check_parameters(given, _EXAMPLES, "parameters")
         choose(self.data, WORLDS, "data")
         if not self.backbones:
             raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
         for task, budgets in self.budgets.items():
+            if task == "upstream" and self.data == "paper":
+                continue  # published weights are not trained
             for name in self.backbones:
                 family = self.architecture(name).family
                 if family not in budgets:
@@ -98,13 +101,12 @@ class Study:
         if self.data == "miniworld":
             for name in self.backbones:
                 recipe_named(BackboneName.parse(name).weights)
-        _ = self.conditions
+        _ = self.conditions, self.started
 
     @property
     def budgets(self) -> dict[str, Budgets]:
         """Training settings of the tasks that this study has."""
-        given = {task: getattr(self, task) for task in ("upstream", "detection", "segmentation", "classification")}
-        return {task: budgets for task, budgets in given.items() if budgets is not None}
+        return {task: getattr(self, task) for task in METRICS if getattr(self, task) is not None}
 
     @staticmethod
     def architecture(backbone: str) -> Architecture:
@@ -115,6 +117,11 @@ class Study:
     def conditions(self) -> tuple[Condition, ...]:
         """Clean, then every corruption at every severity."""
         return conditions(self.corruptions, self.severities)
+
+    @cached_property
+    def started(self) -> float:
+        """When this study was set up, in seconds since the epoch."""
+        return time.time()
 
     @cached_property
     def folder(self) -> Path:
@@ -205,12 +212,26 @@ class Study:
         )
         return pd.DataFrame(rows, columns=COLUMNS)
 
+    def finish(self, scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+        """Write this notebook's tables and provenance; returns the overview that ``robnb run`` prints.
+
+        scores.csv is the long results table, drops.csv has P, mPC, rPC and drop per category, summary.csv one row
+        per model and metric; each row carries the profile, so that a smoke number cannot pass for a paper number.
+        """
+        overview = tables.overview(summary)
+        for name, frame in {"scores": scores, "drops": summary, "summary": overview}.items():
+            tables.save(frame.assign(profile=self.profile), self.folder, name)
+        parameters_used = {field.name: getattr(self, field.name) for field in fields(self)}
+        stamp = provenance.stamp(seconds=time.time() - self.started)
+        write_json(self.folder / "provenance.json", {"parameters": parameters_used, **stamp})
+        return overview
+
 
 _BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
 #: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
 _EXAMPLES: dict[str, Any] = {
     "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "",
-    "miniworld": {"": 0}, "backbones": [""], "corruptions": None, "severities": [0], "test_images": None,
+    "miniworld": {"": 0}, "backbones": [""], "corruptions": [""], "severities": [0], "test_images": None,
     "seed": 0, "workers": 0, "scales": {"": [0]},
     "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
 }  # fmt: skip

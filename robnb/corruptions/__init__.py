@@ -41,20 +41,22 @@ class Condition:
             raise UserError(f"the severity of {CLEAN!r} is 0, not {self.severity!r}.")
 
 
-def conditions(corruptions: str | Sequence[str], severities: Sequence[int]) -> tuple[Condition, ...]:
+def conditions(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[Condition, ...]:
     """The grid of an evaluation: clean first, then every corruption at every severity, in the order given.
 
     Args:
-        corruptions: ``"benchmark"`` (the 15), a category (``"noise"``, ``"blur"``, ``"weather"``, ``"digital"``) or
-            a sequence of corruption ids; an empty sequence leaves clean alone.
+        corruptions: ids of corruptions, or of sets of them: ``"benchmark"`` (the 15) or a category (``"noise"``,
+            ``"blur"``, ``"weather"``, ``"digital"``); an empty sequence leaves clean alone.
         severities: distinct integers in 1..5.
 
     Raises:
         UserError: unknown or repeated corruption, severity outside 1..5 or repeated, or no severity.
     """
-    if isinstance(corruptions, str):
-        sets = {BENCHMARK: CORRUPTIONS, **CATEGORIES}
-        corruptions = sets[choose(corruptions, sets, "set of corruptions")]
+    sets = {BENCHMARK: CORRUPTIONS, **CATEGORIES}
+    known = (*sets, *CORRUPTIONS, *VALIDATION_CORRUPTIONS)
+    corruptions = [
+        name for given in corruptions for name in sets.get(choose(given, known, "corruption or set of them"), (given,))
+    ]
     if corruptions and not severities:
         raise UserError("no severity was given: name at least one of 1, 2, 3, 4, 5.")
     grid = [Condition(corruption, severity) for corruption in corruptions for severity in severities]

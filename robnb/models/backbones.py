@@ -7,6 +7,7 @@ classes, so that one upstream checkpoint feeds detector, segmentor and classifie
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from robnb.models import mmcv_ops
 from robnb.names import choose
 
 mmcv_ops.install()
-from mmdet.models.backbones import ResNet, SwinTransformer  # noqa: E402 (needs the ops registered above)
+with warnings.catch_warnings():
+    # mmdet imports imagecorruptions, and that pkg_resources, which says so on every import.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    from mmdet.models.backbones import ResNet, SwinTransformer
 
 #: ImageNet statistics on the 0..255 scale, RGB: every backbone here was or is trained with them.
 MEAN = (123.675, 116.28, 103.53)

@@ -44,7 +44,7 @@ def verify(root: Path) -> None:
     """
     try:
         expected = json.loads((root / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(root, MANIFEST, "is missing or unreadable") from error
     sizes = dict(_walk(str(root)))
     del sizes[MANIFEST]

@@ -7,6 +7,7 @@ quadrants, one for each pool, so pools show different parts of the same picture 
 
 from __future__ import annotations
 
+import importlib
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def load_picture(name: str) -> np.ndarray:
         UserError: the installed package does not ship the picture.
     """
     package, file, box = PHOTOGRAPHS.get(name, ("skimage", f"data/{name}.png", None))
-    path = Path(__import__(package).__file__).parent / file
+    path = Path(str(importlib.import_module(package).__file__)).parent / file
     if not path.is_file():
         raise UserError(
             f"the installed {package} lacks the picture {path}: install the version that robnb's lock file names."
