@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -39,11 +41,14 @@ class Progress:
         self._live = sys.stderr.isatty()
         self._seconds = 0.2 if self._live else 60.0  # between two drawings
         self._drawn = time.monotonic()
+        # Given to tqdm, because it draws nothing where a terminal (a container's, say) calls itself 0 wide.
+        size = shutil.get_terminal_size() if self._live else os.terminal_size((160, 24))
         self._bar = tqdm(
             total=cells,
             desc=label,
             file=sys.stderr if self._live else io.StringIO(),
-            dynamic_ncols=True,
+            ncols=size.columns,
+            nrows=size.lines,
             bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )
 
@@ -56,6 +61,7 @@ class Progress:
     def cell_start(self, cell: Any, cell_index: int) -> None:
         """nbclient's ``on_cell_start``, called for every cell, prose included."""
         self._bar.n = cell_index
+        self._bar.set_postfix_str("", refresh=False)
         heading = re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
         if heading:
             self._bar.set_description_str(heading[1][:40], refresh=False)
@@ -104,7 +110,6 @@ def execute(
             parameters=parameters,
             progress_bar=False,
             stdout_file=progress,
-            stderr_file=progress,
             execution_timeout=timeout,
             on_cell_start=progress.cell_start,
             kernel_manager_class=ThisPythonKernelManager,
