@@ -37,18 +37,45 @@ profile = "mini"  # which params these are; stamped on every result: smoke | min
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, CIFAR-10, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights; not used by miniworld
-miniworld = {"upstream_train": 6000, "upstream_val": 500, "detection_train": 700, "detection_val": 160, "segmentation_train": 700, "segmentation_val": 160, "classification_train": 2000, "classification_val": 500}  # images to make per split
+miniworld = {
+    "upstream_train": 6000,
+    "upstream_val": 200,
+    "detection_train": 600,
+    "detection_val": 100,
+    "segmentation_train": 600,
+    "segmentation_val": 100,
+    "classification_train": 1500,
+    "classification_val": 200,
+}  # images to make per split
 backbones = ["resnet_mini.regular", "resnet_mini.augmix", "swin_mini.regular"]  # architecture.weights
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
 test_images = None  # images scored per condition, from the first; None scores the whole test split
 seed = 0  # of miniworld, initialisation, batch order and corruptions
 workers = 2  # loader processes; no result depends on it
-scales = {"upstream": [64, 64], "detection": [160, 128], "segmentation": [160, 128], "classification": [64, 64]}  # classification: resize, crop; others: width, height to fit
-upstream = {"resnet": {"iterations": 500, "batch_size": 64, "lr": 0.1}, "swin": {"iterations": 1200, "batch_size": 64, "lr": 0.001}}  # pretraining per family
-detection = {"resnet": {"iterations": 400, "batch_size": 8, "lr": 0.02}, "swin": {"iterations": 400, "batch_size": 8, "lr": 0.0005}}  # training per family
-segmentation = {"resnet": {"iterations": 400, "batch_size": 8, "lr": 0.02}, "swin": {"iterations": 400, "batch_size": 8, "lr": 0.0005}}  # training per family
-classification = {"resnet": {"iterations": 200, "batch_size": 32, "lr": 0.02}, "swin": {"iterations": 200, "batch_size": 32, "lr": 0.0005}}  # training per family
+scales = {
+    "upstream": [64, 64],
+    "detection": [160, 128],
+    "segmentation": [160, 128],
+    "classification": [64, 64],
+}  # classification: resize, crop; others: width, height to fit
+upstream = {
+    "resnet": {"iterations": 400, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.augmix": {"iterations": 400, "batch_size": 32, "lr": 0.05},
+    "swin": {"iterations": 900, "batch_size": 32, "lr": 0.001},
+}  # pretraining, per family of backbones or for one backbone
+detection = {
+    "resnet": {"iterations": 240, "batch_size": 8, "lr": 0.04},
+    "swin": {"iterations": 240, "batch_size": 8, "lr": 0.001},
+}  # training, per family
+segmentation = {
+    "resnet": {"iterations": 200, "batch_size": 8, "lr": 0.04},
+    "swin": {"iterations": 200, "batch_size": 8, "lr": 0.001},
+}  # training, per family
+classification = {
+    "resnet": {"iterations": 150, "batch_size": 32, "lr": 0.02},
+    "swin": {"iterations": 150, "batch_size": 32, "lr": 0.0005},
+}  # training, per family
 
 # %% [markdown]
 # Every parameter is checked before anything is computed. In the paper profile, so is every data set and checkpoint.
@@ -117,7 +144,11 @@ plots.save(plots.drop_by_category(summary, ["box_AP", "mask_AP", "mIoU"]), study
 
 # %%
 downstream = summary[summary["task"] != "upstream"]
-plots.save(plots.clean_and_corrupted(downstream[downstream["metric"] != "top1"], ["box_AP", "mask_AP", "mIoU"]), study.folder, "clean_and_corrupted")
+plots.save(
+    plots.clean_and_corrupted(downstream[downstream["metric"] != "top1"], ["box_AP", "mask_AP", "mIoU"]),
+    study.folder,
+    "clean_and_corrupted",
+)
 
 # %% [markdown]
 # ## What we find

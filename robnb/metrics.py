@@ -47,7 +47,7 @@ def require_grid(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) ->
         ]
     for task, counts in scores.groupby("task")["n_images"]:
         if counts.nunique() > 1:
-            problems.append(f"{task}: scored on different numbers of images ({sorted(counts.unique())})")
+            problems.append(f"{task}: scored on different numbers of images ({sorted(map(int, counts.unique()))})")
     if scores.empty:
         problems.append("no scores at all")
     if problems:

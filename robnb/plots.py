@@ -49,8 +49,8 @@ def _annotate(axis: Axes, sample: Sample, classes: Sequence[str]) -> None:
             x0, y0, x1, y1 = box
             axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=colours[target], linewidth=1.6))
             axis.contour(rle.decode(mask), levels=[0.5], colors=[colours[target]], linewidths=0.8)
-            axis.text(x0, y0 - 1, classes[target], fontsize=6, color="white", backgroundcolor=colours[target], va="bottom",
-                      bbox={"facecolor": colours[target], "pad": 0.8, "linewidth": 0})  # fmt: skip
+            tag = {"facecolor": colours[target], "pad": 0.8, "linewidth": 0}
+            axis.text(x0, y0 - 1, classes[target], fontsize=6, color="white", va="bottom", bbox=tag)
 
 
 def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int) -> Figure:

@@ -50,7 +50,7 @@ class TrainingCrops(Dataset):
 
     def __init__(self, images: Dataset, recipe: Recipe, size: int, flip: bool) -> None:
         self.images, self.recipe = images, recipe
-        steps = [v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.8, 1.25), antialias=True)]
+        steps = [v2.RandomResizedCrop(size, scale=(0.8, 1.0), ratio=(0.9, 1.11), antialias=True)]
         self.crop = v2.Compose([*steps, *([v2.RandomHorizontalFlip()] if flip else [])])
 
     def __len__(self) -> int:

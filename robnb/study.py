@@ -22,10 +22,11 @@ from robnb.corruptions import Condition, conditions
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.errors import UserError
+from robnb.evaluation.predict import load_trained
 from robnb.evaluation.sweep import TrainedModel, sweep
 from robnb.metrics import COLUMNS
 from robnb.models.backbones import ARCHITECTURES, Architecture, BackboneName
-from robnb.models.classifier import Classifier
+from robnb.models.classifier import Classifier, load_published
 from robnb.names import METRICS, PRETRAINED, REGIMES, choose
 from robnb.pretrain import PretrainSpec, pretrain
 from robnb.store import Store, write_json
@@ -35,7 +36,7 @@ from robnb.transfer import TransferSpec, build_model, transfer
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: Where the data of a study come from.
 WORLDS = ("miniworld", "paper")
-#: Training settings: a budget for each family of backbones.
+#: Training settings: a budget for each family of backbones ("resnet", "swin"), or for a backbone by its full name.
 Budgets = dict[str, dict[str, float]]
 
 
@@ -89,15 +90,14 @@ class Study:
         for task, budgets in self.budgets.items():
             if task == "upstream" and self.data == "paper":
                 continue  # published weights are not trained
+            for whom, settings in budgets.items():
+                if "." in whom:
+                    BackboneName.parse(whom)
+                else:
+                    choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
+                Budget.from_settings(settings, f"{task}.{whom}")
             for name in self.backbones:
-                family = self.architecture(name).family
-                if family not in budgets:
-                    raise UserError(
-                        f"{task} has no settings for {family} backbones, but {name} is one: add {task}.{family}."
-                    )
-            for family, settings in budgets.items():
-                choose(family, ("resnet", "swin"), f"family of backbones in {task}")
-                Budget.from_settings(settings, f"{task}.{family}")
+                self._budget(task, name)
         if self.data == "miniworld":
             for name in self.backbones:
                 recipe_named(BackboneName.parse(name).weights)
@@ -162,7 +162,9 @@ class Study:
     def _upstream(self, name: str) -> TrainedModel:
         backbone, data = BackboneName.parse(name), self.tasks["upstream"]
         scale = self.scales["upstream"]
+        load = load_trained
         if self.data == "paper":
+            load = load_published
             path = data.root.parent / assets.weights_asset(name).paths[0]
             key = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         else:
@@ -170,7 +172,7 @@ class Study:
             spec = PretrainSpec(backbone.architecture, backbone.weights, data.fingerprint, scale[-1], budget, self.seed)
             path, key = pretrain(spec, data, self.store, self.workers), spec.key
         build = partial(Classifier, self.architecture(name), len(data.open("test").classes))
-        return TrainedModel(backbone, "upstream", PRETRAINED, key, self.seed, tuple(scale), path, build)
+        return TrainedModel(backbone, "upstream", PRETRAINED, key, self.seed, tuple(scale), path, build, load)
 
     def transfer(self, backbones: dict[str, TrainedModel], regime: str, task: str) -> list[TrainedModel]:
         """Transfer every backbone to a task, with itself frozen or trained along."""
@@ -196,8 +198,12 @@ class Study:
         )
 
     def _budget(self, task: str, backbone: str) -> Budget:
-        family = self.architecture(backbone).family
-        return Budget.from_settings(self.budgets[task][family], f"{task}.{family}")
+        """The settings for this very backbone if there are some, or those of its family."""
+        family, budgets = self.architecture(backbone).family, self.budgets[task]
+        for whom in (backbone, family):
+            if whom in budgets:
+                return Budget.from_settings(budgets[whom], f"{task}.{whom}")
+        raise UserError(f"{task} has no settings for {family} backbones, but {backbone} is one: add {task}.{family}.")
 
     def evaluate(self, models: list[TrainedModel]) -> pd.DataFrame:
         """Score models of one task under every condition: the long results table (`robnb.metrics.COLUMNS`)."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from mmdet.datasets import CocoDataset
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import DefaultScope
-from mmseg.datasets import BaseSegDataset
 from torch import nn
 from torch.utils.data import Dataset, default_collate
 
@@ -64,7 +59,7 @@ def build_model(spec: TransferSpec) -> nn.Module:
     if spec.task == "detection":
         return detector.build_detector(spec.architecture, spec.classes, spec.regime)
     if spec.task == "segmentation":
-        return segmentor.build_segmentor(spec.architecture, spec.classes, spec.regime, crop=_crop(spec.scale))
+        return segmentor.build_segmentor(spec.architecture, spec.classes, spec.regime, spec.scale)
     return Classifier(spec.architecture, spec.classes, frozen=spec.regime == "fixed_feature")
 
 
@@ -91,54 +86,9 @@ def transfer(spec: TransferSpec, weights: Path, data: TaskData, store: Store, wo
 
 
 def training_samples(spec: TransferSpec, data: TaskData) -> Dataset:
-    """The training set as mmdet's, mmseg's or our own data set, with the shipped config's augmentation."""
-    reader = data.open("train")
-    if spec.task == "classification":
-        return TrainingCrops(reader, Regular(), spec.scale[1], data.flip)
-    # pycocotools prints what it loads.
-    with DefaultScope.overwrite_default_scope(SCOPES[spec.task]), contextlib.redirect_stdout(io.StringIO()):
-        if spec.task == "detection":
-            return CocoDataset(
-                ann_file=str(data.root / "annotations" / f"instances_{data.train}.json"),
-                data_prefix={"img": str(data.root / data.train)},
-                metainfo={"classes": reader.classes},
-                filter_cfg={"filter_empty_gt": True, "min_size": 32},
-                pipeline=detection_pipeline(spec, data.flip),
-            )
-        return BaseSegDataset(
-            data_prefix={
-                "img_path": str(data.root / "images" / data.train),
-                "seg_map_path": str(data.root / "annotations" / data.train),
-            },
-            metainfo={"classes": reader.classes},
-            reduce_zero_label=True,
-            pipeline=segmentation_pipeline(spec, data.flip),
-        )
-
-
-def detection_pipeline(spec: TransferSpec, flip: bool) -> list[dict[str, Any]]:
-    """mmdet's shipped training pipeline at our scale; mirroring only where the data allow it."""
-    pipeline = detector.shipped_config("resnet").train_pipeline
-    return _adjusted(pipeline, {"Resize": {"scale": spec.scale}, "RandomFlip": {"prob": 0.5 if flip else 0.0}})
-
-
-def segmentation_pipeline(spec: TransferSpec, flip: bool) -> list[dict[str, Any]]:
-    """mmseg's shipped ADE20K training pipeline (random resize and crop, photometric distortion) at our scale."""
-    pipeline = segmentor.shipped_config("resnet").train_pipeline
-    return _adjusted(
-        pipeline,
-        {
-            "RandomResize": {"scale": spec.scale},
-            "RandomCrop": {"crop_size": _crop(spec.scale)},
-            "RandomFlip": {"prob": 0.5 if flip else 0.0},
-        },
-    )
-
-
-def _crop(scale: tuple[int, int]) -> tuple[int, int]:
-    # The shipped config trains on squares of the short side: 512 for images scaled to (2048, 512).
-    return min(scale), min(scale)
-
-
-def _adjusted(pipeline: list, changes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**step, **changes.get(step["type"], {})} for step in pipeline]
+    """The training set with its augmentation: the shipped config's, or a random resized crop for classification."""
+    if spec.task == "detection":
+        return detector.training_set(data, spec.scale)
+    if spec.task == "segmentation":
+        return segmentor.training_set(data, spec.scale)
+    return TrainingCrops(data.open("train"), Regular(), spec.scale[1], data.flip)

@@ -44,7 +44,11 @@ class Detections:
 
 
 class ClassifierPredictor:
-    """Top-1 class; the image is resized so that its short side is ``scale[0]`` pixels, and its centre square of side ``scale[1]`` is taken (256 and 224 on ImageNet)."""
+    """Top-1 class.
+
+    The image is resized so that its short side is ``scale[0]`` pixels, and its centre square of side ``scale[1]``
+    is taken (256 and 224 on ImageNet).
+    """
 
     def __init__(self, model: nn.Module, scale: tuple[int, int], device: torch.device) -> None:
         self.model, self.device = model.to(device).eval(), device

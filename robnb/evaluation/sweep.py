@@ -56,6 +56,7 @@ class TrainedModel:
         seed: of its training.
         build: gives the model with fresh weights.
         path: file of its trained weights.
+        load: fills the model from that file, strictly.
         scale: (width, height) its images are resized to fit.
     """
 
@@ -67,12 +68,13 @@ class TrainedModel:
     scale: tuple[int, int]
     path: Path
     build: Callable[[], nn.Module]
+    load: Callable[[nn.Module, Path], nn.Module] = load_trained
 
     @cached_property
     def predictor(self) -> Callable[[list[Sample]], list]:
         """The loaded model, ready to predict."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return PREDICTORS[self.task](load_trained(self.build(), self.path), self.scale, device)
+        return PREDICTORS[self.task](self.load(self.build(), self.path), self.scale, device)
 
 
 class Corrupted(Dataset):

@@ -82,7 +82,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         _resnet("resnet_mini", 18, slim=True, width=32),
         _resnet("resnet50", 50, slim=False),
         _swin("swin_nano", 16, (1, 1, 1, 1), (1, 2, 4, 8), window=4, slim=True, drop_path_rate=0.0),
-        _swin("swin_mini", 32, (2, 2, 2, 2), (2, 4, 8, 16), window=4, slim=True, drop_path_rate=0.0),
+        _swin("swin_mini", 32, (1, 1, 2, 1), (2, 4, 8, 16), window=4, slim=True, drop_path_rate=0.0),
         _swin("swin_tiny", 96, (2, 2, 6, 2), (3, 6, 12, 24), window=7, slim=False, drop_path_rate=0.2),
         _swin("swin_small", 96, (2, 2, 18, 2), (3, 6, 12, 24), window=7, slim=False, drop_path_rate=0.2),
         _swin("swin_base", 128, (2, 2, 18, 2), (4, 8, 16, 32), window=7, slim=False, drop_path_rate=0.3),
@@ -130,28 +130,31 @@ def backbone_options(architecture: Architecture, regime: str) -> dict[str, Any]:
 def build_backbone(architecture: Architecture) -> BaseModule:
     """The trainable backbone on its own: (N, 3, H, W) float -> four maps at strides 4, 8, 16, 32.
 
-    ``norm_eval`` is off: with mmdet's default (on) a ResNet cannot learn from scratch.
+    Two of mmdet's defaults are for fine-tuning and off here: with ``norm_eval`` a ResNet cannot learn from scratch,
+    and with ``zero_init_residual`` it learns slowly at first, which a short budget does not forgive.
     """
     options = {"out_indices": (0, 1, 2, 3), **architecture.options}
     if architecture.family == "resnet":
-        return ResNet(norm_eval=False, frozen_stages=-1, **options)
+        return ResNet(norm_eval=False, frozen_stages=-1, zero_init_residual=False, **options)
     return SwinTransformer(frozen_stages=-1, **options)
 
 
-def load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Fill every tensor of ``backbone`` from a file, or refuse.
+#: Swin's norms of the three shallower maps: they serve downstream heads, so a classifier's file may lack them.
+_DOWNSTREAM_ONLY = ("norm0.", "norm1.", "norm2.")
 
-    The file holds a flat state dict, or one under ``state_dict``, ``model`` or ``model_state_dict``; the
-    prefixes ``module.`` and ``backbone.`` and the classifier (``fc.*``, ``head.*``) are dropped. It is read with
-    ``weights_only=True``: nothing in it is ever executed.
+
+def load_backbone(backbone: nn.Module, path: Path) -> None:
+    """Fill every tensor of ``backbone`` from a file, or refuse and change none.
+
+    The file is one that `read_tensors` takes; its classifier (``fc.*``, ``head.*``) is left out.
 
     Raises:
         UserError: the file is missing, unreadable or short of a single tensor; the sentence says what matched.
     """
-    state = _flat_state(path)
+    state = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(("fc.", "head."))}
     wanted = backbone.state_dict()
     matched = [name for name in wanted if name in state and state[name].shape == wanted[name].shape]
-    missing = [name for name in wanted if name not in matched]
+    missing = [name for name in wanted if name not in matched and not name.startswith(_DOWNSTREAM_ONLY)]
     unexpected = [name for name in state if name not in wanted]
     if missing or unexpected:
         examples = ", ".join([*missing[:2], *unexpected[:2]])
@@ -160,10 +163,18 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
             f"missing or of another shape, {len(unexpected)} are unexpected (e.g. {examples}); give the weights of "
             f"the named architecture, in torchvision's or mmdet's layout."
         )
-    backbone.load_state_dict(state, strict=True)
+    backbone.load_state_dict({**wanted, **state}, strict=True)
 
 
-def _flat_state(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by their plain names.
+
+    It holds a flat state dict, or one under ``state_dict``, ``model`` or ``model_state_dict``; the prefixes
+    ``module.`` and ``backbone.`` are dropped. It is read with ``weights_only=True``: nothing in it is executed.
+
+    Raises:
+        UserError: the file is missing, cut short, not a checkpoint, or needs code to be run.
+    """
     if not path.is_file():
         raise UserError(f"no weights at {path}: put the file there or correct its path.")
     try:
@@ -178,6 +189,6 @@ def _flat_state(path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in state.items():
         for prefix in ("module.", "backbone."):
             name = name.removeprefix(prefix)
-        if isinstance(tensor, torch.Tensor) and not name.startswith(("fc.", "head.")):
+        if isinstance(tensor, torch.Tensor):
             flat[name] = tensor
     return flat

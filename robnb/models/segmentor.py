@@ -9,9 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from robnb.data.sources import TaskData
 from robnb.models.backbones import Architecture, backbone_options
 
-import mmseg  # isort: skip (robnb.models.backbones has registered the ops that mmseg imports)
+# After robnb.models.backbones, which registers the ops that mmseg imports.
+import mmseg  # isort: skip
+from mmseg.datasets import BaseSegDataset  # isort: skip
 from mmseg.registry import MODELS  # isort: skip
 
 CONFIGS = {
@@ -21,7 +24,7 @@ CONFIGS = {
 #: SyncBN needs a process group; on one process BN computes the same.
 _NORM = {"type": "BN", "requires_grad": True}
 #: For backbones of a few channels: narrower heads, nothing else changed.
-SLIM: dict[str, Any] = {"decode_head": {"channels": 64}, "auxiliary_head": {"channels": 32}}
+SLIM: dict[str, Any] = {"decode_head": {"channels": 48}, "auxiliary_head": {"channels": 16}}
 
 
 def shipped_config(family: str) -> Config:
@@ -55,9 +58,37 @@ def segmentor_config(architecture: Architecture, num_classes: int, regime: str) 
     return config.model
 
 
-def build_segmentor(architecture: Architecture, num_classes: int, regime: str, crop: tuple[int, int]) -> nn.Module:
-    """A UperNet with fresh weights; ``crop`` (height, width) is what training batches are padded to."""
+def build_segmentor(architecture: Architecture, num_classes: int, regime: str, scale: tuple[int, int]) -> nn.Module:
+    """A UperNet with fresh weights, for images scaled to ``scale`` (width, height); load its backbone before use."""
     config = segmentor_config(architecture, num_classes, regime)
-    config.data_preprocessor.size = crop
+    config.data_preprocessor.size = training_crop(scale)
     with DefaultScope.overwrite_default_scope("mmseg"):
         return MODELS.build(config)
+
+
+def training_crop(scale: tuple[int, int]) -> tuple[int, int]:
+    """The square that training sees of an image: the short side of ``scale``, as the shipped 512 of (2048, 512)."""
+    return min(scale), min(scale)
+
+
+def training_set(data: TaskData, scale: tuple[int, int]) -> BaseSegDataset:
+    """mmseg's data set with the shipped ADE20K training pipeline at our scale.
+
+    That is a random resize and crop, photometric distortion, and mirroring only where the data allow it.
+    """
+    changes = {
+        "RandomResize": {"scale": scale},
+        "RandomCrop": {"crop_size": training_crop(scale)},
+        "RandomFlip": {"prob": 0.5 if data.flip else 0.0},
+    }
+    pipeline = [{**step, **changes.get(step["type"], {})} for step in shipped_config("resnet").train_pipeline]
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        return BaseSegDataset(
+            data_prefix={
+                "img_path": str(data.root / "images" / data.train),
+                "seg_map_path": str(data.root / "annotations" / data.train),
+            },
+            metainfo={"classes": data.open("train").classes},
+            reduce_zero_label=True,
+            pipeline=pipeline,
+        )

@@ -16,7 +16,7 @@ from robnb.data.miniworld.writer import CLASSIFICATION_SIZE, Split, write_crops,
 from robnb.errors import UserError
 
 #: Counts up whenever the same spec would give other bytes, so that an old folder is never taken for a new one.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,18 @@ from robnb.data.miniworld.pieces import (
 #: Scenes are (width, height) = SCENE_SIZE, and not square, so that a swap of the two shows.
 SCENE_SIZE = (160, 128)
 #: A digit's height in a scene, and in a crop of CROP_SIZE.
-SCENE_DIGIT = (28.0, 80.0)
+SCENE_DIGIT = (24.0, 72.0)
 CROP_SIZE = (64, 64)
-CROP_DIGIT = (36.0, 60.0)
+CROP_DIGIT = (38.0, 60.0)
 MAX_ANGLE = 20.0
 #: An object is placed only where everything it hides keeps at least this share of its area visible ...
 MIN_VISIBLE = 1 / 3
 #: ... and where this share of its own lies inside the frame.
 MIN_INSIDE = 0.85
-#: The difference in luminance (of 255) between a digit's fill and what lies under it.
-CONTRAST = (65.0, 125.0)
+#: The difference in luminance (of 255) between a digit's fill and what lies under it. Scenes go down to where the
+#: mildest noise begins to hide a small digit; crops stay clearer, so that a backbone learns from few of them.
+SCENE_CONTRAST = (40.0, 90.0)
+CROP_CONTRAST = (60.0, 140.0)
 #: No shadow reaches further from its digit than this.
 SHADOW_REACH = 14
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -134,9 +136,9 @@ def colour_of_luminance(luminance: float, rng: np.random.Generator) -> np.ndarra
     return pure + (255 - pure) * np.float32((luminance - own) / (255 - own + 1e-6))
 
 
-def fill_luminance(under: float, rng: np.random.Generator) -> float:
-    """A luminance that stands out from ``under``, darker or lighter, whichever has room (a coin flip where both do)."""
-    contrast = rng.uniform(*CONTRAST)
+def fill_luminance(under: float, contrasts: tuple[float, float], rng: np.random.Generator) -> float:
+    """A luminance that differs from ``under`` by a contrast in this range, darker or lighter as there is room."""
+    contrast = rng.uniform(*contrasts)
     lighter, darker = under + contrast, under - contrast
     if lighter > 250 and darker < 5:
         return 250.0 if under < 127 else 5.0
@@ -145,7 +147,9 @@ def fill_luminance(under: float, rng: np.random.Generator) -> float:
     return darker
 
 
-def paint(canvas: np.ndarray, glyph: Glyph, pool: str, rng: np.random.Generator) -> None:
+def paint(
+    canvas: np.ndarray, glyph: Glyph, pool: str, contrasts: tuple[float, float], rng: np.random.Generator
+) -> None:
     """Draw a glyph on ``canvas`` (float32 RGB (H, W, 3)) in place.
 
     The fill is one colour, or a photograph's texture in that colour; a soft shadow falls on what is below.
@@ -154,7 +158,7 @@ def paint(canvas: np.ndarray, glyph: Glyph, pool: str, rng: np.random.Generator)
     canvas, distance = canvas[around], glyph.distance[around]
     alpha = np.clip(distance + 0.5, 0, 1)[..., None]
     under = float((canvas * alpha).sum((0, 1)) @ _LUMA / alpha.sum())
-    luminance = fill_luminance(under, rng)
+    luminance = fill_luminance(under, contrasts, rng)
     fill = np.broadcast_to(colour_of_luminance(luminance, rng), canvas.shape)
     if rng.random() < 0.35:
         photograph = draw_photograph(pool, canvas.shape[1::-1], rng).astype(np.float32)
@@ -213,7 +217,7 @@ def compose_scene(
         canvas += ground[..., None] * (np.clip(texture, 0, 255) - canvas)
     glyphs, masks = arrange(labels, digits, pool, rng)
     for glyph in glyphs:
-        paint(canvas, glyph, pool, rng)
+        paint(canvas, glyph, pool, SCENE_CONTRAST, rng)
     return Scene(np.round(canvas).astype(np.uint8), tuple(glyphs), masks, (ground >= 0.5) & ~masks.any(0))
 
 
@@ -222,5 +226,5 @@ def compose_crop(label: int, digits: DigitPools, pool: str, rng: np.random.Gener
     canvas = draw_photograph(pool, CROP_SIZE, rng).astype(np.float32)
     digit = digits.draw(pool, label, rng)
     glyph = place_glyph(label, digit, rng.uniform(*CROP_DIGIT), CROP_SIZE, 0.46, rng)
-    paint(canvas, glyph, pool, rng)
+    paint(canvas, glyph, pool, CROP_CONTRAST, rng)
     return np.round(canvas).astype(np.uint8)

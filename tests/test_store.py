@@ -1,0 +1,108 @@
+"""The store: keys, atomic results, and what a kill leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from robnb.errors import UserError
+from robnb.store import Spec, Store, write_json
+
+
+@dataclass(frozen=True)
+class Work(Spec):
+    kind: ClassVar[str] = "work"
+    name: str = "a"
+    size: float = 1
+
+
+@dataclass(frozen=True)
+class NextWork(Work):
+    version: ClassVar[int] = 2
+
+
+def test_a_key_tells_apart_what_differs():
+    specs = [Work(), Work(name="b"), Work(size=2), NextWork()]
+    assert len({spec.key for spec in specs}) == 4
+    assert Work().key == Work("a", 1).key
+
+
+def test_finished_work_is_kept_and_not_repeated(tmp_path):
+    store = Store(tmp_path)
+    assert not store.has(Work())
+    store.put(Work(), {"value": 1})
+    store.put(Work(), {"value": 2})
+    assert Store(tmp_path).read(Work()) == {"value": 1}
+    with store.work(Work()) as folder:
+        assert folder is None
+    stamp = store.read(Work(), "provenance.json")
+    assert stamp["versions"]["torch"] and stamp["device"] and stamp["seconds"] >= 0
+    assert store.read(Work(), "spec.json") == {"kind": "work", "version": 1, "name": "a", "size": 1}
+
+
+def test_work_that_fails_is_not_a_result_but_keeps_its_scratch(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.work(Work()) as folder:
+        (folder / "scratch" / "resume.pth").write_text("half way")
+        raise RuntimeError
+    assert not store.has(Work())
+    with store.work(Work()) as folder:
+        assert (folder / "scratch" / "resume.pth").read_text() == "half way"
+    assert not (store.folder(Work()) / "scratch").exists()
+
+
+def test_a_missing_score_cannot_pass_for_a_number(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+
+
+def test_guards(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to the output folder"):
+        Store(tmp_path / "file" / "below")
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match="has not been computed yet"):
+        store.read(Work())
+    store.put(Work(), {})
+    (store.folder(Work()) / "result.json").write_text('{"val')
+    with pytest.raises(UserError, match=r"is damaged; delete the folder .* and run again"):
+        store.read(Work())
+
+
+def test_a_full_disk_is_said_clearly(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match=r"no space left .* finished work is kept"), store.work(Work()):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(OSError, match="other"), store.work(Work()):
+        raise OSError(5, "other")
+
+
+def test_two_processes_do_the_work_once(tmp_path):
+    """The second waits for the first and then finds it finished; a killed holder does not block the next."""
+    code = f"""
+import sys, time
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from test_store import Store, Work
+with Store({str(tmp_path)!r}).work(Work()) as folder:
+    if folder is not None:
+        print("working", flush=True)
+        time.sleep(float(sys.argv[1]))
+"""
+
+    def start(seconds: float) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", code, str(seconds)], stdout=subprocess.PIPE, text=True)
+
+    killed = start(60)
+    assert killed.stdout.readline() == "working\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    first = start(1)
+    assert first.stdout.readline() == "working\n"
+    second = start(0)
+    assert second.communicate()[0] == ""
+    assert first.wait() == second.wait() == 0
+    assert Store(tmp_path).has(Work())

@@ -1,0 +1,107 @@
+"""A study's parameters are checked before anything is computed, and its steps share the store."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+import small
+
+from robnb.errors import UserError
+from robnb.metrics import COLUMNS, summarise
+from robnb.study import Study
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbones": ["resnet_nan.regular"]}, "did you mean 'resnet_nano'"),
+        ({"backbones": ["resnet_nano.regulr"]}, "unknown upstream recipe 'regulr': did you mean 'regular'"),
+        ({"backbones": []}, "no backbone was given"),
+        ({"corruptions": ["gausian_noise"]}, "did you mean 'gaussian_noise'"),
+        ({"severities": [6]}, "severity must be an integer from 1 to 5"),
+        ({"severities": ["1"]}, "severities.* should be a whole number, not the text '1'"),
+        ({"data": "coco"}, "unknown data 'coco'"),
+        ({"seed": "zero"}, "seed should be a whole number"),
+        ({"detection": {"resnet": {"iterations": 1, "batch_size": 1, "lr": "1e-3"}}}, r"1e-3.*write 1\.0e-3"),
+        ({"detection": {"swin": {"iterations": 1, "batch_size": 1, "lr": 0.1}}}, "add detection.resnet"),
+        ({"detection": {"resnett": {}}}, "did you mean 'resnet'"),
+        ({"miniworld": {"upstrem_train": 10}}, "unknown split of miniworld 'upstrem_train': did you mean"),
+    ],
+)
+def test_bad_parameters_are_one_sentence(tmp_path, change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        small.study(tmp_path, **change).tasks  # noqa: B018 (its making is what is tested)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_injected_parameter_is_found():
+    """papermill would log it and go on with the default."""
+    study = small.study("unused")
+    namespace = {name: getattr(study, name) for name in Study.__dataclass_fields__ if name != "notebook"}
+    history = ["", "profile = 'mini'", "# Parameters\nseverites = [3]\nprofile = 'smoke'\n"]
+    with pytest.raises(UserError, match="unknown parameter 'severites': did you mean 'severities'"):
+        Study.from_notebook("x", {**namespace, "In": history, "severites": [3]})
+    later = {**namespace, "In": history[:2], "scores": 1, "summary": 2}
+    assert Study.from_notebook("x", later) == Study(**{**namespace, "notebook": "x"}), (
+        "other names are nobody's business"
+    )
+
+
+def test_settings_for_one_backbone_go_before_its_familys(tmp_path):
+    settings = {**small.budgets(4), "resnet_nano.augmix": {"iterations": 9, "batch_size": 2, "lr": 0.5}}
+    study = small.study(tmp_path, backbones=["resnet_nano.regular", "resnet_nano.augmix"], upstream=settings)
+    assert study._budget("upstream", "resnet_nano.augmix").iterations == 9
+    assert study._budget("upstream", "resnet_nano.regular").iterations == 4
+
+
+def test_the_paper_profile_stops_at_once_and_lists_every_missing_file(tmp_path):
+    study = small.study(
+        tmp_path / "out", data="paper", data_root=str(tmp_path), backbones=["resnet50.regular", "swin_tiny.in1k"]
+    )
+    (tmp_path / "coco" / "train2017").mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        study.tasks  # noqa: B018
+    sentence = str(caught.value)
+    for place in (
+        "weights/resnet50-0676ba61.pth", "weights/swin_tiny", "imagenet/val", "coco/val2017",
+        "coco/annotations/instances_val2017.json", "ADEChallengeData2016/objectInfo150.txt", "cifar10/test",
+    ):  # fmt: skip
+        assert str(tmp_path / place) in sentence
+    assert f"{tmp_path / 'coco' / 'train2017'} " not in sentence
+    assert re.search(r"put each where it is named here, or point the parameter data_root", sentence)
+    with pytest.raises(UserError, match=r"unknown published backbone 'resnet50.ant': did you mean 'resnet50.ant3x3'"):
+        small.study(tmp_path, data="paper", backbones=["resnet50.ant"]).tasks  # noqa: B018
+
+
+def test_end_to_end_table_and_products(tmp_path):
+    """All tasks and both regimes give a complete long table; products carry the profile and the parameters."""
+    study = small.study(tmp_path, backbones=["resnet_nano.regular", "swin_nano.regular"])
+    upstream = study.pretrain()
+    frames = [study.evaluate(list(upstream.values()))]
+    for regime in ("fixed_feature", "full_network"):
+        for task in ("detection", "segmentation", "classification"):
+            frames.append(study.evaluate(study.transfer(upstream, regime, task)))
+    scores = pd.concat(frames, ignore_index=True)
+    assert list(scores.columns) == COLUMNS
+    conditions = [(c.corruption, c.severity) for c in study.conditions]
+    assert len(scores) == 2 * 3 * (1 + 2 * 4), "backbones x conditions x (top1; two APs, mIoU, top1 per regime)"
+    assert scores["value"].between(0, 100).all()
+    summary = summarise(scores, conditions)
+    study.finish(scores, summary)
+    written = pd.read_csv(study.folder / "scores.csv")
+    pd.testing.assert_frame_equal(written[COLUMNS], scores, check_dtype=False)
+    assert set(written["profile"]) == {"smoke"}
+    stamp = json.loads((study.folder / "provenance.json").read_text())
+    assert stamp["parameters"]["seed"] == 0 and stamp["versions"]["mmdet"] and stamp["seconds"] > 0
+
+
+def test_models_are_shared_not_trained_twice(tmp_path, monkeypatch):
+    first = small.study(tmp_path, notebook="one")
+    upstream = first.pretrain()
+    models = first.transfer(upstream, "fixed_feature", "detection")
+    monkeypatch.setattr("robnb.training.Runner", None)
+    second = small.study(tmp_path, notebook="two")
+    assert second.pretrain()["resnet_nano.regular"].path == upstream["resnet_nano.regular"].path
+    again = second.transfer(second.pretrain(), "fixed_feature", "detection")
+    assert [model.path for model in again] == [model.path for model in models]

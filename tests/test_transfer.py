@@ -1,0 +1,157 @@
+"""What each regime trains: with fixed_feature the backbone does not change by a byte, with full_network it does."""
+
+import pytest
+import small
+import torch
+
+from robnb.errors import UserError
+from robnb.models.backbones import ARCHITECTURES, BackboneName, build_backbone, load_backbone
+from robnb.models.classifier import Classifier, load_published
+from robnb.models.detector import build_detector
+from robnb.models.segmentor import build_segmentor
+from robnb.training import initialise
+
+BACKBONES = ["resnet_nano.regular", "swin_nano.regular"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return small.study(tmp_path_factory.mktemp("outputs"), backbones=BACKBONES)
+
+
+@pytest.fixture(scope="module")
+def upstream(study):
+    return study.pretrain()
+
+
+def backbone_of(path) -> dict[str, torch.Tensor]:
+    state = torch.load(path, weights_only=True)
+    return {name.removeprefix("backbone."): t for name, t in state.items() if name.startswith("backbone.")}
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation", "classification"])
+def test_fixed_feature_leaves_every_byte_and_full_network_does_not(study, upstream, task):
+    """Parameters and buffers: weights, BN statistics, relative-position tables and indices."""
+    for name, model in zip(BACKBONES, study.transfer(upstream, "fixed_feature", task), strict=True):
+        before, after = backbone_of(upstream[name].path), backbone_of(model.path)
+        assert set(before) == set(after) == set(build_backbone(study.architecture(name)).state_dict())
+        assert all(before[key].numpy().tobytes() == after[key].numpy().tobytes() for key in before)
+    for name, model in zip(BACKBONES, study.transfer(upstream, "full_network", task), strict=True):
+        before, after = backbone_of(upstream[name].path), backbone_of(model.path)
+        learns = dict(build_backbone(study.architecture(name)).named_parameters())
+        # A bias whose gradient is exactly zero may stay; no whole stage may.
+        same = [key for key in learns if torch.equal(before[key], after[key])]
+        assert len(same) < 0.1 * len(learns), same
+
+
+@pytest.mark.parametrize("architecture", ["resnet_nano", "swin_nano", "swin_tiny"])
+@pytest.mark.parametrize("build", [build_detector, build_segmentor])
+def test_a_frozen_backbone_has_no_gradient_and_stays_in_eval_mode(architecture, build):
+    """Also drop-path, which the paper's released Swin configs leave on."""
+    extra = [(160, 128)] if build is build_segmentor else []
+    model = build(ARCHITECTURES[architecture], 10, "fixed_feature", *extra).train()
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
+    mode_matters = ("BatchNorm2d", "Dropout", "DropPath")
+    active = [name for name, m in model.backbone.named_modules() if m.training and type(m).__name__ in mode_matters]
+    assert active == []
+    features = model.backbone(torch.rand(2, 3, 64, 64))
+    assert not any(feature.requires_grad for feature in features)
+    again = model.backbone(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    twice = model.backbone(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert all(torch.equal(a, b) for a, b in zip(again, twice, strict=True))
+    assert any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["resnet_mini", "swin_mini", "resnet50", "swin_tiny"])
+def test_one_upstream_checkpoint_fits_detector_and_segmentor_and_gives_the_same_features(tmp_path, architecture):
+    """mmdet's and mmseg's backbone classes compute the same from the same file."""
+    backbone = initialise(build_backbone(ARCHITECTURES[architecture]), 0).eval()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in backbone.state_dict().items()}}, tmp_path / "weights.pth")
+    image = torch.rand(1, 3, 64, 96)
+    expected = backbone(image)
+    for model in (
+        build_detector(ARCHITECTURES[architecture], 10, "full_network"),
+        build_segmentor(ARCHITECTURES[architecture], 10, "full_network", (160, 128)),
+    ):
+        load_backbone(model.backbone, tmp_path / "weights.pth")
+        for ours, theirs in zip(expected, model.eval().backbone(image), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_of_another_layout_are_refused(tmp_path):
+    backbone = build_backbone(ARCHITECTURES["resnet_nano"])
+    state = dict(backbone.state_dict())
+    cases = {
+        "renamed": ({f"encoder.{k}": v for k, v in state.items()}, "0 of 120 tensors match, 120 are missing"),
+        "short": ({k: v for k, v in state.items() if k != "layer4.1.conv2.weight"}, "119 of 120 tensors match, 1 are"),
+        "other": (build_backbone(ARCHITECTURES["resnet_mini"]).state_dict(), "20 of 120 tensors match, 100 are"),
+        "more": ({**state, "layer5.weight": torch.zeros(1)}, "120 of 120 tensors match, .* 1 are unexpected"),
+    }
+    for name, (tensors, message) in cases.items():
+        torch.save(tensors, tmp_path / f"{name}.pth")
+        before = {k: v.clone() for k, v in backbone.state_dict().items()}
+        with pytest.raises(UserError, match=message):
+            load_backbone(backbone, tmp_path / f"{name}.pth")
+        assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items()), "nothing may be half loaded"
+    torch.save({**state, "fc.weight": torch.zeros(2, 64), "fc.bias": torch.zeros(2)}, tmp_path / "whole.pth")
+    load_backbone(backbone, tmp_path / "whole.pth")
+
+
+def test_a_published_classifier_is_read_whole(tmp_path):
+    """Backbone and head, from torchvision's layout and from OpenMMLab's, which lacks Swin's downstream norms."""
+    for architecture, head in (("resnet_nano", "fc"), ("swin_nano", "head.fc")):
+        published = Classifier(ARCHITECTURES[architecture], 10).eval()
+        state = {
+            k: v for k, v in published.backbone.state_dict().items() if not k.startswith(("norm0", "norm1", "norm2"))
+        }
+        state |= {f"{head}.{name}": tensor for name, tensor in published.head.state_dict().items()}
+        torch.save({"model": state}, tmp_path / "published.pth")
+        loaded = load_published(Classifier(ARCHITECTURES[architecture], 10), tmp_path / "published.pth").eval()
+        images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+        assert torch.equal(published.logits(images), loaded.logits(images))
+        with pytest.raises(UserError, match="has no classifier for 7 classes"):
+            load_published(Classifier(ARCHITECTURES[architecture], 7), tmp_path / "published.pth")
+
+
+class Malicious:
+    """Would run a command if it were unpickled."""
+
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_unreadable_weights_are_refused_and_never_executed(tmp_path, capsys):
+    backbone = build_backbone(ARCHITECTURES["resnet_nano"])
+    with pytest.raises(UserError, match=r"no weights at .*missing.pth"):
+        load_backbone(backbone, tmp_path / "missing.pth")
+    torch.save(backbone.state_dict(), tmp_path / "whole.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:1000])
+    torch.save({"state_dict": backbone.state_dict(), "extra": Malicious()}, tmp_path / "malicious.pth")
+    (tmp_path / "page.pth").write_text("<html>Quota exceeded</html>")
+    for name in ("cut", "malicious", "page"):
+        with pytest.raises(UserError, match=f"{name}.pth cannot be read as a torch checkpoint"):
+            load_backbone(backbone, tmp_path / f"{name}.pth")
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet_min.regular", "unknown backbone architecture 'resnet_min': did you mean 'resnet_mini'"),
+        ("resnet_mini", "names no weights: write architecture.weights, e.g. resnet_mini.regular"),
+        ("resnet_mini.", "names no weights"),
+    ],
+)
+def test_backbone_names_are_checked(name, message):
+    with pytest.raises(UserError, match=message):
+        BackboneName.parse(name)
+
+
+def test_published_heads_are_untouched():
+    """For a full-size backbone the shipped config is used as it is, but for backbone and classes."""
+    detector = build_detector(ARCHITECTURES["resnet50"], 80, "full_network")
+    assert detector.neck.out_channels == 256
+    assert detector.roi_head.bbox_head.fc_out_channels == 1024
+    # The authors' released Mask R-CNN files hold 360 tensors, 265 of them the backbone's.
+    assert len(detector.state_dict()) == 360
+    assert len(detector.backbone.state_dict()) == 265
