@@ -40,13 +40,13 @@ data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet
 data_root = ""  # folder of the paper's data sets and weights; not used by miniworld
 miniworld = {
     "upstream_train": 6000,
-    "upstream_val": 200,
+    "upstream_val": 150,
     "detection_train": 600,
-    "detection_val": 100,
+    "detection_val": 60,
     "segmentation_train": 600,
-    "segmentation_val": 100,
+    "segmentation_val": 60,
     "classification_train": 1500,
-    "classification_val": 200,
+    "classification_val": 150,
 }  # images to make per split
 backbones = ["resnet_mini.regular", "resnet_mini.augmix", "swin_mini.regular"]  # architecture.weights
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
@@ -60,17 +60,17 @@ scales = {
     "segmentation": [160, 128],
 }  # upstream: resize, crop; others: width, height to fit
 upstream = {
-    "resnet": {"iterations": 400, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.augmix": {"iterations": 400, "batch_size": 32, "lr": 0.05},
-    "swin": {"iterations": 900, "batch_size": 32, "lr": 0.001},
+    "resnet": {"iterations": 350, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.augmix": {"iterations": 280, "batch_size": 32, "lr": 0.1},
+    "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
 }  # pretraining, per family of backbones or for one backbone
 detection = {
-    "resnet": {"iterations": 240, "batch_size": 8, "lr": 0.04},
-    "swin": {"iterations": 240, "batch_size": 8, "lr": 0.001},
+    "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.05},
+    "swin": {"iterations": 170, "batch_size": 8, "lr": 0.001},
 }  # head training, per family
 segmentation = {
-    "resnet": {"iterations": 200, "batch_size": 8, "lr": 0.04},
-    "swin": {"iterations": 200, "batch_size": 8, "lr": 0.001},
+    "resnet": {"iterations": 140, "batch_size": 8, "lr": 0.15},
+    "swin": {"iterations": 140, "batch_size": 8, "lr": 0.001},
 }  # head training, per family
 
 # %% [markdown]
