@@ -31,6 +31,7 @@ def samples(reader: Reader, count: int = 6) -> Figure:
         sample = reader[int(index)]
         axis.imshow(sample.image)
         axis.set_axis_off()
+        axis.autoscale(False)  # a box or contour at the border must not move it
         _annotate(axis, sample, reader.classes)
     return figure
 
@@ -104,7 +105,7 @@ def clean_and_corrupted(summary: pd.DataFrame, metrics: Sequence[str]) -> Figure
             title=f"{METRIC_TITLES[metric]}: clean (filled), corrupted (open)", xlabel="%", ylim=(-0.6, len(rows) - 0.4)
         )
         axis.title.set_fontsize(10)
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.08 * rows["P"].max() or 1)
     return figure
 
 

@@ -7,6 +7,8 @@ draws in iteration ``i`` too (`KeyedDraws`), and a checkpoint of everything else
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -153,7 +155,7 @@ class FiniteLoss(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        loss = float(outputs["loss"])
+        loss = outputs["loss"].item()
         if not math.isfinite(loss):
             raise UserError(
                 f"{self.label}: the loss became {loss} at iteration {batch_idx + 1}; "
@@ -192,7 +194,7 @@ class ShowProgress(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        self.bar.set_postfix_str(f"loss {float(outputs['loss']):.3f}", refresh=False)
+        self.bar.set_postfix_str(f"loss {outputs['loss'].item():.3f}", refresh=False)
         self.bar.update()
 
     def after_train(self, runner: Runner) -> None:
@@ -201,9 +203,11 @@ class ShowProgress(Hook):
 
 def initialise(model: nn.Module, seed: int) -> nn.Module:
     """Give an mmengine model its initial weights, drawn from (seed), without the log of every tensor."""
-    MMLogger.get_instance("robnb", log_level="ERROR")
+    if not MMLogger.check_instance_created("robnb"):
+        MMLogger.get_instance("robnb", log_level="ERROR")
     seed_everything("init", seed)
-    model.init_weights()
+    with contextlib.redirect_stdout(io.StringIO()):  # mmseg's Swin prints, whatever the log level
+        model.init_weights()
     return model
 
 

@@ -24,7 +24,7 @@ def read_pixels(path: Path, mode: str | None = "RGB") -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(mode) if mode else image)
+            return np.array(image.convert(mode) if mode else image)  # a copy, because PIL's own is read-only
     except FileNotFoundError as error:
         raise UserError(f"the image {path} is missing: fetch or make the data set again.") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for broken files

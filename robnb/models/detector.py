@@ -37,7 +37,7 @@ SLIM: dict[str, Any] = {
         "rpn_proposal": {"nms_pre": 200, "max_per_img": 100},
         "rcnn": {"sampler": {"num": 32}},
     },
-    "test_cfg": {"rpn": {"nms_pre": 200, "max_per_img": 60}, "rcnn": {"max_per_img": 16}},
+    "test_cfg": {"rpn": {"nms_pre": 200, "max_per_img": 40}, "rcnn": {"max_per_img": 12}},
 }
 
 

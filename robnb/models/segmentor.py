@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def build_segmentor(architecture: Architecture, num_classes: int, regime: str, s
     """A UperNet with fresh weights, for images scaled to ``scale`` (width, height); load its backbone before use."""
     config = segmentor_config(architecture, num_classes, regime)
     config.data_preprocessor.size = training_crop(scale)
-    with DefaultScope.overwrite_default_scope("mmseg"):
+    with DefaultScope.overwrite_default_scope("mmseg"), warnings.catch_warnings():
+        # mmseg's own way to build a loss, and its own default for ignored pixels, which its configs use.
+        warnings.filterwarnings("ignore", message="``build_loss`` would be deprecated|Default ``avg_non_ignore``")
         return MODELS.build(config)
 
 
@@ -77,6 +80,7 @@ def training_set(data: TaskData, scale: tuple[int, int]) -> BaseSegDataset:
     That is a random resize and crop, photometric distortion, and mirroring only where the data allow it.
     """
     changes = {
+        "LoadAnnotations": {"reduce_zero_label": None},  # as the data set says below; mmseg warns of saying it twice
         "RandomResize": {"scale": scale},
         "RandomCrop": {"crop_size": training_crop(scale)},
         "RandomFlip": {"prob": 0.5 if data.flip else 0.0},
