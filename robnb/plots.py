@@ -130,8 +130,9 @@ def drop_by_corruption(scores: pd.DataFrame, metric: str) -> Figure:
     mean = rows[rows["corruption"] != CLEAN].groupby(["model", "corruption"])["value"].mean().unstack()
     drop = (100 * (1 - mean.div(clean.where(clean > 0), axis=0))).reindex(clean.index)
     drop = drop[[name for name in CORRUPTIONS if name in drop]]
+    worst = 1.0 if drop.isna().all(axis=None) else float(drop.max(axis=None))
     figure, axis = plt.subplots(figsize=(1.2 + 0.72 * drop.shape[1], 1.3 + 0.42 * len(drop)), layout="constrained")
-    sns.heatmap(drop, ax=axis, cmap="rocket_r", vmin=0, annot=True, fmt=".0f", annot_kws={"size": 8},
+    sns.heatmap(drop, ax=axis, cmap="rocket_r", vmin=0, vmax=worst, annot=True, fmt=".0f", annot_kws={"size": 8},
                 cbar_kws={"label": "drop (%)"}, linewidths=0.5)  # fmt: skip
     axis.set(title=METRIC_TITLES[metric], xlabel="", ylabel="")
     axis.set_xticks(axis.get_xticks(), [name.replace("_", " ") for name in drop], rotation=40, ha="right", fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -75,9 +76,9 @@ def pretrain(spec: PretrainSpec, data: TaskData, store: Store, workers: int = 0)
             recipe = recipe_named(spec.recipe)
             images = data.open("train")
             architecture = ARCHITECTURES[spec.architecture]
-            model = Classifier(architecture, len(images.classes), view_loss=recipe.loss)
-            fit(
-                initialise(model, spec.seed),
+            build = partial(Classifier, architecture, len(images.classes), view_loss=recipe.loss)
+            model = fit(
+                initialise(build, spec.seed),
                 TrainingCrops(images, recipe, spec.image_size, data.flip),
                 default_collate,
                 spec.budget,

@@ -166,6 +166,8 @@ class FiniteLoss(Hook):
 class Resumable(Hook):
     """Keeps one checkpoint, replaced atomically, from which `fit` goes on after a kill."""
 
+    priority = "VERY_LOW"  # after the learning rate's own hook, or a resumed training would be one step behind
+
     def __init__(self, path: Path, interval: int) -> None:
         self.path, self.interval = path, interval
 
@@ -201,12 +203,16 @@ class ShowProgress(Hook):
         self.bar.close()
 
 
-def initialise(model: nn.Module, seed: int) -> nn.Module:
-    """Give an mmengine model its initial weights, drawn from (seed), without the log of every tensor."""
+def initialise(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build an mmengine model and give it its initial weights, without the log of every tensor.
+
+    All its draws come from the seed: those of construction too, which torch's own layers make.
+    """
     if not MMLogger.check_instance_created("robnb"):
         MMLogger.get_instance("robnb", log_level="ERROR")
     seed_everything("init", seed)
     with contextlib.redirect_stdout(io.StringIO()):  # mmseg's Swin prints, whatever the log level
+        model = build()
         model.init_weights()
     return model
 
@@ -255,7 +261,7 @@ def fit(
         default_scope=scope,
         randomness={"seed": seed},
         log_level="ERROR",
-        experiment_name=folder.name,
+        experiment_name=folder.parent.name,  # mmengine's registry of scopes wants one for each training
         load_from=str(checkpoint) if checkpoint.exists() else None,
         resume=checkpoint.exists(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -67,7 +68,7 @@ def transfer(spec: TransferSpec, weights: Path, data: TaskData, store: Store, wo
     """Train the task's model on a backbone from ``weights`` and keep it; returns the file of its state dict."""
     with store.work(spec) as folder:
         if folder is not None:
-            model = initialise(build_model(spec), spec.seed)
+            model = initialise(partial(build_model, spec), spec.seed)
             load_backbone(model.backbone, weights)
             fit(
                 model,

@@ -65,7 +65,7 @@ def test_a_frozen_backbone_has_no_gradient_and_stays_in_eval_mode(architecture, 
 @pytest.mark.parametrize("architecture", ["resnet_mini", "swin_mini", "resnet50", "swin_tiny"])
 def test_one_upstream_checkpoint_fits_detector_and_segmentor_and_gives_the_same_features(tmp_path, architecture):
     """mmdet's and mmseg's backbone classes compute the same from the same file."""
-    backbone = initialise(build_backbone(ARCHITECTURES[architecture]), 0).eval()
+    backbone = initialise(lambda: build_backbone(ARCHITECTURES[architecture]), 0).eval()
     torch.save({"state_dict": {f"module.{k}": v for k, v in backbone.state_dict().items()}}, tmp_path / "weights.pth")
     image = torch.rand(1, 3, 64, 96)
     expected = backbone(image)
