@@ -45,6 +45,8 @@ class Classifier(BaseModel):
         mmdet draws Swin's weights with a standard deviation of 0.02, made for 96 channels and more; with 32 the
         signal through a block is so small that training from scratch stays at chance for a long time.
         """
+        if self.is_init:  # mmengine's Runner asks again, when pretrained weights have been loaded
+            return
         super().init_weights()
         if self.architecture.slim and self.architecture.family == "swin":
             for module in self.backbone.modules():
