@@ -7,6 +7,7 @@ classes, so that one upstream checkpoint feeds detector, segmentor and classifie
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,12 +140,13 @@ def build_backbone(architecture: Architecture) -> BaseModule:
     return SwinTransformer(frozen_stages=-1, **options)
 
 
-#: Swin's norms of the three shallower maps: they serve downstream heads, so a classifier's file may lack them.
-_DOWNSTREAM_ONLY = ("norm0.", "norm1.", "norm2.")
+#: What a file may lack: Swin's norms of the three shallower maps, which serve downstream heads only, and BatchNorm's
+#: batch counters, which old files do not have and nothing computes with.
+_DISPENSABLE = re.compile(r"norm[012]\..*|.*\.num_batches_tracked")
 
 
 def load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Fill every tensor of ``backbone`` from a file, or refuse and change none.
+    """Fill every tensor of ``backbone`` that matters from a file, or refuse and change none.
 
     The file is one that `read_tensors` takes; its classifier (``fc.*``, ``head.*``) is left out.
 
@@ -154,7 +156,7 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     state = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(("fc.", "head."))}
     wanted = backbone.state_dict()
     matched = [name for name in wanted if name in state and state[name].shape == wanted[name].shape]
-    missing = [name for name in wanted if name not in matched and not name.startswith(_DOWNSTREAM_ONLY)]
+    missing = [name for name in wanted if name not in matched and not _DISPENSABLE.fullmatch(name)]
     unexpected = [name for name in state if name not in wanted]
     if missing or unexpected:
         examples = ", ".join([*missing[:2], *unexpected[:2]])
