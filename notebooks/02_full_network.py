@@ -65,7 +65,7 @@ upstream = {
     "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
 }  # pretraining, per family of backbones or for one backbone
 detection = {
-    "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.05},
+    "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.04},
     "swin": {"iterations": 170, "batch_size": 8, "lr": 0.001},
 }  # training, per family
 segmentation = {

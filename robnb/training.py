@@ -67,7 +67,11 @@ _IN_YAML = {"lr": " (YAML reads 1e-3 as text: write 1.0e-3)"}
 #: Per family, as in the recipes of mmdet, mmseg and the paper: (optimizer without its lr, gradient clipping,
 #: parameters without weight decay).
 OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "resnet": {"optimizer": {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}},
+    # Clipped, because a detector's first steps on a short schedule can otherwise run off to infinity.
+    "resnet": {
+        "optimizer": {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
+        "clip_grad": {"max_norm": 10.0},
+    },
     "swin": {
         "optimizer": {"type": "AdamW", "betas": (0.9, 0.999), "weight_decay": 0.05},
         "paramwise_cfg": {
