@@ -87,21 +87,24 @@ class Study:
         choose(self.data, WORLDS, "data")
         if not self.backbones:
             raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
-        for task, budgets in self.budgets.items():
-            if task == "upstream" and self.data == "paper":
-                continue  # published weights are not trained
-            for whom, settings in budgets.items():
-                if "." in whom:
-                    BackboneName.parse(whom)
-                else:
-                    choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
-                Budget.from_settings(settings, f"{task}.{whom}")
-            for name in self.backbones:
-                self._budget(task, name)
+        for task in self.budgets:
+            if task != "upstream" or self.data != "paper":  # published weights are not trained
+                self._check_budgets(task)
         if self.data == "miniworld":
             for name in self.backbones:
                 recipe_named(BackboneName.parse(name).weights)
         _ = self.conditions, self.started
+
+    def _check_budgets(self, task: str) -> None:
+        """Every entry is of a known family or backbone and whole, and every backbone of the study has one."""
+        for whom, settings in self.budgets[task].items():
+            if "." in whom:
+                BackboneName.parse(whom)
+            else:
+                choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
+            Budget.from_settings(settings, f"{task}.{whom}")
+        for name in self.backbones:
+            self._budget(task, name)
 
     @property
     def budgets(self) -> dict[str, Budgets]:
