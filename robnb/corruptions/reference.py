@@ -17,6 +17,8 @@ import importlib.util
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -31,6 +33,25 @@ from robnb import seeding
 BLOCK = 4096
 
 
+_record: ContextVar[list[Any] | None] = ContextVar("record", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[list[Any]]:
+    """Keep what the package draws meanwhile, in the order of drawing."""
+    token = _record.set([])
+    try:
+        yield _record.get()
+    finally:
+        _record.reset(token)
+
+
+def _noted(drawn: Any) -> Any:
+    if (record := _record.get()) is not None:
+        record.append(drawn)
+    return drawn
+
+
 class KeyedRandom:
     """One image's ``np.random``: a RandomState whose pairs of integers are drawn in blocks.
 
@@ -42,18 +63,35 @@ class KeyedRandom:
         self._state = state
         self._pairs: Iterator[list[int]] = iter(())
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._state, name)
-
     def randint(self, low: int, high: int | None = None, size: tuple[int, ...] | None = None) -> Any:
         """As ``RandomState.randint``; every pair that one image asks for has the same bounds."""
         if size != (2,):
-            return self._state.randint(low, high, size)
+            return _noted(self._state.randint(low, high, size))
         pair = next(self._pairs, None)
         if pair is None:
-            self._pairs = iter(self._state.randint(low, high, (BLOCK, 2)).tolist())
+            self._pairs = iter(_noted(self._state.randint(low, high, (BLOCK, 2))).tolist())
             pair = next(self._pairs)
         return pair
+
+    def normal(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``RandomState.normal``."""
+        return _noted(self._state.normal(*args, **kwargs))
+
+    def uniform(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``RandomState.uniform``."""
+        return _noted(self._state.uniform(*args, **kwargs))
+
+    def poisson(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``RandomState.poisson``."""
+        return _noted(self._state.poisson(*args, **kwargs))
+
+
+class KeyedGenerator(np.random.Generator):
+    """One image's generator for scikit-image's random_noise."""
+
+    def random(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``Generator.random``."""
+        return _noted(super().random(*args, **kwargs))
 
 
 class NumpyView(threading.local):
@@ -100,7 +138,7 @@ def corrupt(image: np.ndarray, name: str, severity: int, key: tuple[int | str, .
     """
     module = _package()
     module.np.random = KeyedRandom(seeding.random_state(*key))
-    module.np.generator = seeding.generator(*key)
+    module.np.generator = KeyedGenerator(seeding.generator(*key).bit_generator)
     return np.array(getattr(module, name)(Image.fromarray(image), severity)).astype(np.uint8, order="C")
 
 
