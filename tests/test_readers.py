@@ -210,6 +210,24 @@ def test_ade_mask_without_image_and_image_without_mask(ade: Path) -> None:
         AdeImages(ade, "validation")
 
 
+def test_ade_images_may_be_png(ade: Path) -> None:
+    (ade / "images/validation/ADE_val_00000002.jpg").unlink()
+    save(ade / "images/validation/ADE_val_00000002.png")
+    reader = AdeImages(ade, "validation")
+    assert reader.image_ids == ["ADE_val_00000001", "ADE_val_00000002"]
+    assert reader.image_files == ["ADE_val_00000001.jpg", "ADE_val_00000002.png"]
+    assert (reader[1].image == RED).all()
+    (ade / "annotations/validation/ADE_val_00000002.png").unlink()
+    with pytest.raises(UserError, match=r"images/validation has 1 image without .*ADE_val_00000002\.png"):
+        AdeImages(ade, "validation")
+
+
+def test_ade_image_of_two_kinds(ade: Path) -> None:
+    save(ade / "images/validation/ADE_val_00000002.png")
+    with pytest.raises(UserError, match=r"has both ADE_val_00000002\.jpg and ADE_val_00000002\.png: keep one"):
+        AdeImages(ade, "validation")
+
+
 def test_ade_mask_of_another_shape(ade: Path) -> None:
     save(ade / "annotations/validation/ADE_val_00000001.png", LABELS[:5])
     with pytest.raises(UserError, match=r"has shape \(5, 9\) and its image \(6, 9\)"):

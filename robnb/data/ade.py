@@ -31,7 +31,7 @@ def read_classes(root: Path) -> tuple[str, ...]:
 
 
 class AdeImages(Dataset[Sample]):
-    """``root/images/<split>/*.jpg`` with label maps ``root/annotations/<split>/*.png``.
+    """``root/images/<split>/*.{jpg,png}`` with label maps ``root/annotations/<split>/*.png``.
 
     On disk, label 0 is "other" and k is class k - 1. Targets are uint8 (H, W) with that already applied
     (reduce_zero_label): ``IGNORE`` for other, and positions in ``classes``. ``image_id`` is the file's stem.
@@ -49,10 +49,10 @@ class AdeImages(Dataset[Sample]):
         check_limit(limit)
         root = Path(root)
         self.image_folder, self.label_folder = root / "images" / split, root / "annotations" / split
-        images = [Path(name).stem for name in list_images(self.image_folder, (".jpg",))]
+        images = self._find_images()
         labels = [Path(name).stem for name in list_images(self.label_folder, (".png",))]
         self.classes = read_classes(root)
-        check_present({f"{stem}.jpg" for stem in labels}, self.image_folder, self.label_folder)
+        check_present({images.get(stem, f"{stem}.jpg") for stem in labels}, self.image_folder, self.label_folder)
         unlabelled = sorted(set(images).difference(labels))
         if unlabelled:
             raise UserError(
@@ -61,12 +61,27 @@ class AdeImages(Dataset[Sample]):
             )
         if not images:
             raise UserError(f"{self.image_folder} has no images: fetch or make the data set again.")
-        self._stems = images[:limit]
+        self._files = dict(list(images.items())[:limit])
+        self._stems = list(self._files)
+
+    def _find_images(self) -> dict[str, str]:
+        """Stem -> file name, sorted by file name. ADE20K has JPEGs; PNGs are in lossless copies of it."""
+        images: dict[str, str] = {}
+        for name in list_images(self.image_folder, (".jpg", ".png")):
+            other = images.setdefault(Path(name).stem, name)
+            if other != name:
+                raise UserError(f"{self.image_folder} has both {other} and {name}: keep one of them.")
+        return images
 
     @property
     def image_ids(self) -> list[str]:
         """Every image's id, in the reader's order."""
         return list(self._stems)
+
+    @property
+    def image_files(self) -> list[str]:
+        """Every image's file name in ``image_folder``, in the reader's order."""
+        return list(self._files.values())
 
     def __len__(self) -> int:
         return len(self._stems)
@@ -78,7 +93,7 @@ class AdeImages(Dataset[Sample]):
             UserError: a file cannot be decoded, or the label map does not fit the image or the classes.
         """
         stem = self._stems[index]
-        image = read_pixels(self.image_folder / f"{stem}.jpg")
+        image = read_pixels(self.image_folder / self._files[stem])
         path = self.label_folder / f"{stem}.png"
         stored = read_pixels(path, mode=None)
         if stored.shape != image.shape[:2]:
