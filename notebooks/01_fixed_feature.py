@@ -51,6 +51,7 @@ miniworld = {
 backbones = ["resnet_mini.regular", "resnet_mini.augmix", "swin_mini.regular"]  # architecture.weights
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
+engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
 test_images = None  # images scored per condition, from the first; None scores the whole test split
 seed = 0  # of miniworld, initialisation, batch order and corruptions
 workers = 2  # loader processes; no result depends on it
@@ -104,7 +105,8 @@ plots.save(plots.samples(segmentation_test), study.folder, "segmentation_samples
 # the seed, and on nothing else: every backbone sees exactly these pixels.
 
 # %%
-plots.save(plots.corruption_grid(detection_test[0], study.conditions, study.seed), study.folder, "corruptions")
+grid = plots.corruption_grid(detection_test[0], study.conditions, study.seed, study.engine)
+plots.save(grid, study.folder, "corruptions")
 
 # %% [markdown]
 # ## Upstream: where the backbones come from

@@ -50,6 +50,7 @@ miniworld = {
 backbones = ["resnet_mini.regular", "resnet_mini.augmix", "swin_mini.regular"]  # architecture.weights
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
+engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
 test_images = None  # images scored per condition, from the first; None scores the whole test split
 seed = 0  # of miniworld, initialisation, batch order and corruptions
 workers = 2  # loader processes; no result depends on it

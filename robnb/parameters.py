@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import jupytext
 
@@ -120,6 +122,21 @@ def _remedy(value: object, kind: type) -> str:
         mantissa, fraction, exponent = scientific.groups()
         return f": YAML reads {value} as text, write {mantissa}{fraction or '.0'}e{int(exponent):+d}"
     return f": write {value} without quotes" if re.fullmatch(r"[+-]?\d+(\.\d*)?", value) else ""
+
+
+def taken_from(namespace: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The parameters called ``names`` out of a notebook's globals, as far as they are there.
+
+    papermill only logs a misspelt parameter. Here it is an error: the cell that papermill injects is found in
+    IPython's input history, and every name it sets must be a parameter.
+
+    Raises:
+        UserError: the injected cell sets another name.
+    """
+    there = sorted(set(names) & set(namespace))
+    for injected in injected_names(namespace.get("In", [])):
+        choose(injected, there, "parameter")
+    return {name: namespace[name] for name in there}
 
 
 def injected_names(history: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from robnb.corruptions import Condition, corrupt
 from robnb.data.sample import IGNORE, Sample
 from robnb.data.sources import Reader
 from robnb.metrics import ALL
-from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS
+from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, VALIDATION_CORRUPTIONS
 from robnb.tables import METRIC_TITLES, TASK_TITLES, with_labels
 
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind", rc={"figure.dpi": 110})
@@ -54,7 +54,7 @@ def _annotate(axis: Axes, sample: Sample, classes: Sequence[str]) -> None:
             axis.text(x0, y0 - 1, classes[target], fontsize=6, color="white", va="bottom", bbox=tag)
 
 
-def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int) -> Figure:
+def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int, engine: str = "fast") -> Figure:
     """One image, clean and under every condition: exactly the pixels that the models are scored on."""
     columns = min(8, len(conditions))
     rows = -(-len(conditions) // columns)
@@ -67,7 +67,7 @@ def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int) 
         name, severity = condition.corruption, condition.severity
         shown = sample.image
         if name != CLEAN:
-            shown = corrupt(sample.image, name, severity, image_id=sample.image_id, seed=seed)
+            shown = corrupt(sample.image, name, severity, image_id=sample.image_id, seed=seed, engine=engine)
         axis.imshow(shown)
         axis.set_title(name.replace("_", " ") + (f" {severity}" if severity else ""), fontsize=8)
     return figure
@@ -136,6 +136,28 @@ def drop_by_corruption(scores: pd.DataFrame, metric: str) -> Figure:
                 cbar_kws={"label": "drop (%)"}, linewidths=0.5)  # fmt: skip
     axis.set(title=METRIC_TITLES[metric], xlabel="", ylabel="")
     axis.set_xticks(axis.get_xticks(), [name.replace("_", " ") for name in drop], rotation=40, ha="right", fontsize=8)
+    return figure
+
+
+def speed(timings: pd.DataFrame) -> Figure:
+    """Milliseconds per image of each engine (mean over severities), on a logarithmic scale; further left is faster.
+
+    Args:
+        timings: of one size, as `robnb.speed.timing.measure` gives them.
+    """
+    mean = timings.groupby(["engine", "corruption"], sort=False)["ms"].mean().reset_index()
+    order = [name for name in (*CORRUPTIONS, *VALIDATION_CORRUPTIONS) if name in set(mean["corruption"])]
+    rows = mean.assign(row=mean["corruption"].map(order.index)).rename(columns={"engine": ""})
+    figure, axis = plt.subplots(figsize=(8.2, 1.2 + 0.29 * len(order)), layout="constrained")
+    axis.set_xscale("log")
+    span = rows.groupby("row")["ms"].agg(["min", "max"])
+    axis.hlines(span.index, span["min"], span["max"], color="0.8", linewidth=1.5, zorder=1)
+    sns.scatterplot(rows, x="ms", y="row", hue="", style="", s=75, ax=axis, zorder=2)
+    axis.axhline(sum(name in CORRUPTIONS for name in order) - 0.5, color="0.4", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(order)), [name.replace("_", " ") for name in order], fontsize=9)
+    axis.set(xlabel="ms per image (logarithmic)", ylabel="", ylim=(len(order) - 0.5, -0.5))
+    axis.xaxis.set_major_formatter("{x:g}")
+    _legend_outside(axis)
     return figure
 
 

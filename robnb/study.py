@@ -18,7 +18,7 @@ import pandas as pd
 
 from robnb import assets, parameters, provenance, tables
 from robnb.augment import recipe_named
-from robnb.corruptions import Condition, conditions
+from robnb.corruptions import ENGINES, Condition, conditions
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.errors import UserError
@@ -59,6 +59,7 @@ class Study:
     backbones: list[str]
     corruptions: list[str]
     severities: list[int]
+    engine: str
     test_images: int | None
     seed: int
     workers: int
@@ -70,21 +71,16 @@ class Study:
 
     @classmethod
     def from_notebook(cls, notebook: str, namespace: dict[str, Any]) -> Study:
-        """Take the parameters from a notebook's globals.
-
-        papermill only logs a misspelt parameter. Here it is an error: the cell that papermill injects is found in
-        IPython's input history, and every name it sets must be a parameter.
-        """
+        """Take the parameters from a notebook's globals; a misspelt one that papermill injected is an error."""
         names = {field.name for field in fields(cls)} - {"notebook"}
-        for injected in parameters.injected_names(namespace.get("In", [])):
-            choose(injected, sorted(names & set(namespace)), "parameter")
-        return cls(notebook=notebook, **{name: namespace[name] for name in names if name in namespace})
+        return cls(notebook=notebook, **parameters.taken_from(namespace, names))
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given = {name: value for name, value in given.items() if value is not None or name not in METRICS}
         parameters.check_parameters(given, _EXAMPLES, "parameters")
         choose(self.data, WORLDS, "data")
+        choose(self.engine, ENGINES, "engine")
         if not self.backbones:
             raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
         for task in self.budgets:
@@ -216,6 +212,7 @@ class Study:
             self.conditions,
             self.store,
             seed=self.seed,
+            engine=self.engine,
             limit=self.test_images,
             workers=self.workers,
         )
@@ -240,7 +237,7 @@ _BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
 #: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
 _EXAMPLES: dict[str, Any] = {
     "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "",
-    "miniworld": {"": 0}, "backbones": [""], "corruptions": [""], "severities": [0], "test_images": None,
+    "miniworld": {"": 0}, "backbones": [""], "corruptions": [""], "severities": [0], "engine": "", "test_images": None,
     "seed": 0, "workers": 0, "scales": {"": [0]},
     "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
 }  # fmt: skip

@@ -24,7 +24,7 @@ def study(outputs: Path, **changes: Any) -> Study:
     parameters: dict[str, Any] = {
         "notebook": "test", "profile": "smoke", "outputs": str(outputs), "data": "miniworld", "data_root": "",
         "miniworld": COUNTS, "backbones": ["resnet_nano.regular"], "corruptions": ["gaussian_noise", "fog"],
-        "severities": [1], "test_images": None, "seed": 0, "workers": 0,
+        "severities": [1], "engine": "fast", "test_images": None, "seed": 0, "workers": 0,
         "scales": {
             "upstream": [64, 64], "detection": [160, 128], "segmentation": [160, 128], "classification": [64, 64],
         },

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch.utils.data import DataLoader
 
-from robnb.corruptions import Condition
+from robnb.corruptions import Condition, corrupt
 from robnb.evaluation.predict import Detections
 from robnb.evaluation.scoring import AccuracyScorer, CocoScorer, MeanIouScorer
 from robnb.evaluation.sweep import Corrupted
@@ -177,6 +178,29 @@ def test_corrupted_pixels_do_not_depend_on_workers_or_order(study, task):
             assert np.array_equal(one, two) and np.array_equal(one, three)
         other = Corrupted(reader, Condition(name, 1), seed=1)[0].image
         assert not np.array_equal(expected[0], other)
+
+
+def test_each_engine_has_its_own_pixels_and_its_own_results_and_clean_is_shared(study, tmp_path):
+    from robnb.evaluation.sweep import sweep
+    from robnb.store import Store
+
+    reader = study.tasks["upstream"].open("test", limit=1)
+    for engine in ("fast", "reference"):
+        pixels = Corrupted(reader, Condition("snow", 1), 0, engine)[0].image
+        key = {"image_id": reader.image_ids[0], "engine": engine}
+        assert np.array_equal(pixels, corrupt(reader[0].image, "snow", 1, **key))
+    models, store = list(study.pretrain().values()), Store(tmp_path)
+    rows = [
+        sweep(models, study.tasks["upstream"], study.conditions, store, engine=engine)
+        for engine in ("fast", "reference")
+    ]
+    assert [(r["corruption"], r["severity"]) for r in rows[0]] == [(r["corruption"], r["severity"]) for r in rows[1]]
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("evaluation/*/spec.json")]
+    found = Counter((spec["corruption"], spec["engine"]) for spec in results)
+    assert found == {
+        ("clean", "clean"): len(models),
+        **{(name, engine): len(models) for name in study.corruptions for engine in ("fast 1", "reference")},
+    }
 
 
 def test_scores_do_not_depend_on_workers_or_batch_size(study, tmp_path):

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
-from robnb import __version__
+from robnb import __version__, corruptions
 from robnb.copies.files import FileFormat, read_json, total_hash, trouble_said_clearly, write_json
 from robnb.errors import UserError
 from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
@@ -53,9 +53,10 @@ def describe(settings: Settings, source: dict[str, Any]) -> dict[str, Any]:
     for name in _LIBRARIES:
         try:
             versions[name] = version(name)
-        except PackageNotFoundError:  # numba is optional
+        except PackageNotFoundError:  # opencv-python has other names too
             versions[name] = None
-    return {"manifest": _VERSION, "robnb": __version__, **asdict(settings), "source": source, "versions": versions}
+    head = {"manifest": _VERSION, "robnb": __version__, "fast_engine": corruptions.VERSION}
+    return {**head, **asdict(settings), "source": source, "versions": versions}
 
 
 class Record:

@@ -43,8 +43,6 @@ def corrupt(
     """
     name = _name(corruption_name, corruption_number)
     severity = _integer(severity, "severity")
-    if isinstance(image, np.ndarray) and (image.ndim == 2 or image.shape[2:] == (1,)):
-        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     draw = int(np.random.randint(2**32, dtype=np.uint64))
     return corruptions.corrupt(image, name, severity, image_id=str(draw))
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from robnb import progress
-from robnb.corruptions import Condition, corrupt
+from robnb.corruptions import VERSION, Condition, corrupt
 from robnb.data.sample import Sample
 from robnb.data.sources import Reader, TaskData
 from robnb.evaluation.predict import PREDICTORS, load_trained
@@ -32,6 +32,7 @@ class EvaluationSpec(Spec):
         data: fingerprint of the test set.
         images: how many images were scored.
         seed: of the corruption's draws.
+        engine: what made the pixels: "fast" with its version, "reference", or "clean" where nothing did.
     """
 
     kind: ClassVar[str] = "evaluation"
@@ -43,6 +44,7 @@ class EvaluationSpec(Spec):
     corruption: str
     severity: int
     seed: int
+    engine: str
 
 
 @dataclass
@@ -80,8 +82,8 @@ class TrainedModel:
 class Corrupted(Dataset):
     """A reader's samples under one condition; the pixels depend on nothing but the key (see `corrupt`)."""
 
-    def __init__(self, reader: Reader, condition: Condition, seed: int) -> None:
-        self.reader, self.condition, self.seed = reader, condition, seed
+    def __init__(self, reader: Reader, condition: Condition, seed: int, engine: str = "fast") -> None:
+        self.reader, self.condition, self.seed, self.engine = reader, condition, seed, engine
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -91,7 +93,8 @@ class Corrupted(Dataset):
         name, severity = self.condition.corruption, self.condition.severity
         if name == CLEAN:
             return sample
-        return replace(sample, image=corrupt(sample.image, name, severity, image_id=sample.image_id, seed=self.seed))
+        key = {"image_id": sample.image_id, "seed": self.seed}
+        return replace(sample, image=corrupt(sample.image, name, severity, **key, engine=self.engine))
 
 
 def sweep(
@@ -101,6 +104,7 @@ def sweep(
     store: Store,
     *,
     seed: int = 0,
+    engine: str = "fast",
     limit: int | None = None,
     batch_size: int = 16,
     workers: int = 0,
@@ -108,6 +112,7 @@ def sweep(
     """Score models of one task under every condition; finished cells are read from the store.
 
     Args:
+        seed, engine: of the corruptions, see `robnb.corruptions.corrupt`.
         limit: score the first so many test images; None scores all.
         workers: loader processes, which decode and corrupt; the result does not depend on it.
 
@@ -118,9 +123,10 @@ def sweep(
     rows = []
     with progress.bar(len(conditions), f"score {data.task}") as shown:
         for condition in conditions:
-            specs = {id(model): _spec(model, data, len(reader), condition, seed) for model in models}
+            specs = {id(model): _spec(model, data, len(reader), condition, seed, engine) for model in models}
             pending = [model for model in models if not store.has(specs[id(model)])]
-            for model, result in _score(pending, reader, condition, seed, batch_size, workers):
+            corrupted = Corrupted(reader, condition, seed, engine)
+            for model, result in _score(pending, corrupted, batch_size, workers):
                 store.put(specs[id(model)], result)
             for model in models:
                 rows += _rows(model, condition, store.read(specs[id(model)]))
@@ -129,7 +135,10 @@ def sweep(
     return rows
 
 
-def _spec(model: TrainedModel, data: TaskData, images: int, condition: Condition, seed: int) -> EvaluationSpec:
+def _spec(
+    model: TrainedModel, data: TaskData, images: int, condition: Condition, seed: int, engine: str
+) -> EvaluationSpec:
+    clean = condition.corruption == CLEAN
     return EvaluationSpec(
         model=model.key,
         task=model.task,
@@ -138,23 +147,24 @@ def _spec(model: TrainedModel, data: TaskData, images: int, condition: Condition
         scale=model.scale,
         corruption=condition.corruption,
         severity=condition.severity,
-        seed=seed if condition.corruption != CLEAN else 0,
+        seed=0 if clean else seed,
+        engine=CLEAN if clean else {"fast": f"fast {VERSION}"}.get(engine, engine),
     )
 
 
 def _score(
-    models: Sequence[TrainedModel], reader: Reader, condition: Condition, seed: int, batch_size: int, workers: int
+    models: Sequence[TrainedModel], data: Corrupted, batch_size: int, workers: int
 ) -> list[tuple[TrainedModel, dict]]:
     if not models:
         return []
-    loader = DataLoader(Corrupted(reader, condition, seed), batch_size, collate_fn=list, num_workers=workers)
-    scorers = [SCORERS[model.task](reader) for model in models]
+    loader = DataLoader(data, batch_size, collate_fn=list, num_workers=workers)
+    scorers = [SCORERS[model.task](data.reader) for model in models]
     for samples in loader:
         for model, scorer in zip(models, scorers, strict=True):
             for sample, prediction in zip(samples, model.predictor(samples), strict=True):
                 scorer.add(sample, prediction)
     return [
-        (model, {"metrics": scorer.result(), "n_images": len(reader)})
+        (model, {"metrics": scorer.result(), "n_images": len(data)})
         for model, scorer in zip(models, scorers, strict=True)
     ]
 
