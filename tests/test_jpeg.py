@@ -1,6 +1,8 @@
 """The JPEG and pixelate kernels give the very pixels of Pillow, at any size, quality, factor and batch."""
 
 import io
+from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from robnb.corruptions.kernels import torch_only
 from robnb.corruptions.kernels.boxes import pixelate
 from robnb.corruptions.kernels.jpeg import jpeg_round_trip
 
@@ -17,6 +20,13 @@ SIZES = [(32, 32), (33, 57), (57, 33), (47, 33), (40, 56), (427, 640), (480, 640
 QUALITIES = (25, 18, 15, 10, 7, 50, 75, 95)
 FACTORS = (0.6, 0.5, 0.4, 0.3, 0.25)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test here is of what the CPU does, and of what another device does."""
+    with torch_only() if request.param == "torch" else nullcontext():
+        yield
 
 
 def pictures(height: int, width: int) -> np.ndarray:

@@ -6,13 +6,9 @@ Each corruption is a draw from the images' keys, followed by a function of image
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import torch
-from PIL import Image
 
-from robnb.corruptions.kernels import boxes, filters, jpeg, on_cpu, random, resampling, tables
+from robnb.corruptions.kernels import boxes, filters, jpeg, random, resampling, tables
 from robnb.corruptions.noise import truncate
 
 #: What is left of each value's distance from the mean.
@@ -55,33 +51,14 @@ def elastic_transform(images: torch.Tensor, draw: torch.Tensor, severity: int) -
     return truncate(resampling.displace(images, moves[:, 1], moves[:, 0]))
 
 
-def _pixelate_pillow(images: torch.Tensor, factor: float) -> torch.Tensor:
-    height, width = images.shape[1:3]
-    small = int(width * factor), int(height * factor)
-    return _each(images, lambda image: image.resize(small, Image.BOX).resize((width, height), Image.NEAREST))
-
-
 def pixelate(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:
     """Shrinks the image to means over boxes and enlarges it again. Draws nothing."""
-    return on_cpu(_pixelate_pillow)(boxes.pixelate)(images, PIXELATE[severity - 1])
-
-
-def _jpeg_pillow(images: torch.Tensor, quality: int) -> torch.Tensor:
-    def through_file(image: Image.Image) -> Image.Image:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=quality)
-        return Image.open(file)
-
-    return _each(images, through_file)
+    return boxes.pixelate(images, PIXELATE[severity - 1])
 
 
 def jpeg_compression(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:
     """Saves the image as JPEG and reads it back. Draws nothing."""
-    return on_cpu(_jpeg_pillow)(jpeg.jpeg_round_trip)(images, JPEG_COMPRESSION[severity - 1])
-
-
-def _each(images: torch.Tensor, change) -> torch.Tensor:
-    return torch.from_numpy(np.stack([np.asarray(change(Image.fromarray(image))) for image in images.numpy()]))
+    return jpeg.jpeg_round_trip(images, JPEG_COMPRESSION[severity - 1])
 
 
 def saturate(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:

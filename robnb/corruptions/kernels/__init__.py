@@ -27,12 +27,17 @@ def on_cpu(compiled: Callable[..., torch.Tensor]) -> Callable[[Callable[..., tor
     def decorate(definition: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         @wraps(definition)
         def call(first: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-            use = compiled if first.device.type == "cpu" and not _torch_only.get() else definition
+            use = compiled if uses_compiled(first) else definition
             return use(first, *arguments, **options)
 
         return call
 
     return decorate
+
+
+def uses_compiled(tensor: torch.Tensor) -> bool:
+    """Whether the compiled functions work on this tensor."""
+    return tensor.device.type == "cpu" and not _torch_only.get()
 
 
 @contextmanager

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numba
 import numpy as np
 import torch
+
+from robnb.corruptions.kernels import on_cpu
 
 _BITS = 22  # fraction bits of Pillow's coefficients for 8-bit samples: 32 less 8 for the sample less 2 for headroom
 
@@ -16,7 +19,7 @@ _BITS = 22  # fraction bits of Pillow's coefficients for 8-bit samples: 32 less 
 def pixelate(images: torch.Tensor, factor: float) -> torch.Tensor:
     """The images shrunk to ``int(size * factor)`` with BOX and enlarged again with NEAREST: the very pixels of Pillow.
 
-    ``images``: uint8 (N, H, W, C) on any device. ``factor``: above 0 and at most 1, and such that neither side becomes
+    ``images``: uint8 (N, H, W, 3) on any device. ``factor``: above 0 and at most 1, and such that neither side becomes
     0. Returns a new uint8 tensor of the same shape and device.
     """
     height, width = images.shape[1:3]
@@ -27,12 +30,25 @@ def pixelate(images: torch.Tensor, factor: float) -> torch.Tensor:
         small = _shrink(_shrink(images, small_height, axis=1), small_width, axis=2)
     else:
         small = _shrink(_shrink(images, small_width, axis=2), small_height, axis=1)
-    columns, rows = _nearest(small_width, width), _nearest(small_height, height)
-    return small.index_select(2, columns.to(images.device)).index_select(1, rows.to(images.device))
+    return _enlarge(small, _nearest(small_height, height), _nearest(small_width, width))
 
 
+def _shrink_numba(images: torch.Tensor, size: int, axis: int) -> torch.Tensor:
+    index, weights = (table.numpy() for table in _taps(images.shape[axis], size))
+    # Unsigned, because numba looks whether any other index is negative.
+    index = (index if axis == 1 else 3 * index).astype(np.uint64)
+    count, height, width, _ = images.shape
+    shape = (count, size, width, 3) if axis == 1 else (count, height, size, 3)
+    out = torch.empty(shape, dtype=torch.uint8)
+    shrink = _mean_rows if axis == 1 else _mean_columns
+    for image, small in zip(images.contiguous().numpy(), out.numpy(), strict=True):
+        shrink(image.reshape(height, -1), index, weights, small.reshape(len(small), -1))
+    return out
+
+
+@on_cpu(_shrink_numba)
 def _shrink(images: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    """One pass of BOX resampling: uint8 (N, H, W, C) with ``axis`` (1 or 2) brought to ``size``, rounded to uint8."""
+    """One pass of BOX resampling: uint8 (N, H, W, 3) with ``axis`` (1 or 2) brought to ``size``, rounded to uint8."""
     index, weights = (table.to(images.device) for table in _taps(images.shape[axis], size))
     # Along a row the weights are written out per channel: broadcasting over runs of three is slow.
     weights = weights[:, :, None, None] if axis == 1 else weights[:, :, None].repeat(1, 1, images.shape[3])
@@ -41,6 +57,63 @@ def _shrink(images: torch.Tensor, size: int, axis: int) -> torch.Tensor:
     for tap, weight in zip(index[1:], weights[1:], strict=True):
         total.add_(images.index_select(axis, tap) * weight)
     return total.add_(1 << (_BITS - 1)).bitwise_right_shift_(_BITS).to(torch.uint8)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _mean_rows(image, index, weights, out):
+    total = np.empty(image.shape[1], np.int32)
+    for y in range(len(out)):
+        for j in range(len(total)):
+            total[j] = 1 << (_BITS - 1)
+        for t in range(len(index)):
+            source, weight = image[index[t, y]], weights[t, y]
+            for j in range(len(total)):
+                total[j] += np.int32(source[j]) * weight
+        small = out[y]
+        for j in range(len(total)):
+            small[j] = total[j] >> _BITS
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _mean_columns(image, index, weights, out):
+    for y in range(len(image)):
+        source, small = image[y], out[y]
+        for x in range(index.shape[1]):
+            red = green = blue = np.int64(1 << (_BITS - 1))
+            for t in range(len(index)):
+                at, weight = index[t, x], weights[t, x]
+                red += source[at] * weight
+                green += source[at + np.uint64(1)] * weight
+                blue += source[at + np.uint64(2)] * weight
+            small[3 * x], small[3 * x + 1], small[3 * x + 2] = red >> _BITS, green >> _BITS, blue >> _BITS
+
+
+def _enlarge_numba(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    values = (columns[:, None] * 3 + torch.arange(3)).view(-1).numpy().astype(np.uint64)
+    out = torch.empty((len(images), len(rows), len(columns), 3), dtype=torch.uint8)
+    for image, large in zip(images.numpy(), out.numpy(), strict=True):
+        _repeat(image.reshape(len(image), -1), rows.numpy(), values, large.reshape(len(rows), -1))
+    return out
+
+
+@on_cpu(_enlarge_numba)
+def _enlarge(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """The images read at these rows and columns, int64 on the CPU."""
+    return images.index_select(2, columns.to(images.device)).index_select(1, rows.to(images.device))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _repeat(small, rows, values, out):
+    for y in range(len(rows)):
+        line = out[y]
+        if y > 0 and rows[y] == rows[y - 1]:
+            above = out[y - 1]
+            for j in range(len(values)):
+                line[j] = above[j]
+        else:
+            source = small[rows[y]]
+            for j in range(len(values)):
+                line[j] = source[values[j]]
 
 
 @lru_cache(maxsize=64)

@@ -175,10 +175,10 @@ def _enlarge(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _cubic(picture, rows, down, columns, across, out):
-    height, width, channels = picture.shape
-    lines = picture.reshape(height, width * channels)
-    line = np.empty(width * channels, np.float32)
-    low, high = columns.min() * channels, (columns.max() + 1) * channels
+    height, width, _ = picture.shape
+    lines = picture.reshape(height, width * 3)
+    line = np.empty(width * 3, np.float32)
+    low, high = columns.min() * 3, (columns.max() + 1) * 3
     for y in range(len(rows)):
         d0, d1, d2, d3 = down[y]
         l0, l1, l2, l3 = lines[rows[y, 0]], lines[rows[y, 1]], lines[rows[y, 2]], lines[rows[y, 3]]
@@ -186,11 +186,13 @@ def _cubic(picture, rows, down, columns, across, out):
             line[j] = (l0[j] * d0 + l1[j] * d1) + (l2[j] * d2 + l3[j] * d3)
         for x in range(len(columns)):
             a0, a1, a2, a3 = across[x]
-            c0, c1, c2, c3 = columns[x]
-            for c in range(channels):
-                left = line[c0 * channels + c] * a0 + line[c1 * channels + c] * a1
-                right = line[c2 * channels + c] * a2 + line[c3 * channels + c] * a3
-                out[y, x, c] = np.uint8(min(max(np.rint(left + right), np.float32(0)), np.float32(255)))
+            # Unsigned, because numba looks whether any other index is negative.
+            c0, c1 = np.uint64(3 * columns[x, 0]), np.uint64(3 * columns[x, 1])
+            c2, c3 = np.uint64(3 * columns[x, 2]), np.uint64(3 * columns[x, 3])
+            for c in range(3):
+                u = np.uint64(c)
+                value = (line[c0 + u] * a0 + line[c1 + u] * a1) + (line[c2 + u] * a2 + line[c3 + u] * a3)
+                out[y, x, c] = np.uint8(min(max(np.rint(value), np.float32(0)), np.float32(255)))
 
 
 def _displace_numba(images: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor) -> torch.Tensor:
@@ -238,7 +240,7 @@ def _reflect(position: torch.Tensor, length: int) -> torch.Tensor:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _displace(image, dy, dx, out):
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     for y in range(height):
         for x in range(width):
             down, across = np.floor(dy[y, x]), np.floor(dx[y, x])
@@ -249,10 +251,12 @@ def _displace(image, dy, dx, out):
                 y0, y1 = _fold(y0, height), _fold(y1, height)
             if x0 < 0 or x1 >= width:
                 x0, x1 = _fold(x0, width), _fold(x1, width)
-            for c in range(channels):
-                a, b = np.float32(image[y0, x0, c]), np.float32(image[y1, x0, c])
-                above = a + (np.float32(image[y0, x1, c]) - a) * wx
-                below = b + (np.float32(image[y1, x1, c]) - b) * wx
+            # Unsigned, because numba looks whether any other index is negative.
+            top, bottom, left, right = np.uint64(y0), np.uint64(y1), np.uint64(x0), np.uint64(x1)
+            for c in range(3):
+                a, b = np.float32(image[top, left, c]), np.float32(image[bottom, left, c])
+                above = a + (np.float32(image[top, right, c]) - a) * wx
+                below = b + (np.float32(image[bottom, right, c]) - b) * wx
                 out[y, x, c] = above + (below - above) * wy
 
 

@@ -26,13 +26,13 @@ def shuffle(images: torch.Tensor, codes: torch.Tensor, delta: int) -> torch.Tens
     lead to passed pixels, and following all of them at once, two steps, four, eight, gives the same as the scan.
 
     Args:
-        images: uint8 (N, H, W, C).
+        images: uint8 (N, H, W, 3).
         codes: uint8 (N, passes, H - 2 delta, W - 2 delta) in 0..4 delta**2 - 1, for the pixels from delta + 1 to
             H - delta and W - delta: ``2 delta * (dx + delta) + (dy + delta)``.
         delta: the reach; dx and dy are in -delta..delta - 1.
 
     Returns:
-        uint8 (N, H, W, C).
+        uint8 (N, H, W, 3).
     """
     count, height, width, channels = images.shape
     inside = slice(delta + 1, height - delta + 1), slice(delta + 1, width - delta + 1)
@@ -62,8 +62,9 @@ def _scan(image, codes, delta):
     for i in range(rows - 1, -1, -1):
         for j in range(columns - 1, -1, -1):
             code = np.int64(codes[i, j])
-            dx = code // span - delta
-            y, x = i + delta + 1, j + delta + 1
-            y_from, x_from = y + code % span - delta, x + dx
-            for c in range(image.shape[2]):
+            across = code // span
+            y, x = np.uint64(i + delta + 1), np.uint64(j + delta + 1)
+            # Unsigned, because numba looks whether any other index is negative.
+            y_from, x_from = np.uint64(i + 1 + code - across * span), np.uint64(j + 1 + across)
+            for c in range(3):
                 image[y, x, c] = image[y_from, x_from, c]
