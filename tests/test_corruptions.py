@@ -94,6 +94,16 @@ def test_a_strided_view_is_as_good_as_a_copy(engine: str) -> None:
 
 
 @each_engine
+def test_a_read_only_image_is_taken_without_a_warning(engine: str) -> None:
+    image = np.asarray(Image.fromarray(photograph(40, 50)))
+    assert not image.flags.writeable
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("contrast", "jpeg_compression", "pixelate"):
+            assert corrupt(image, name, 1, image_id="x", engine=engine).flags.writeable
+
+
+@each_engine
 def test_a_grey_image_is_one_with_three_equal_channels(engine: str) -> None:
     grey = photograph(40, 50)[..., 0]
     expected = corrupt(np.stack([grey] * 3, axis=-1), "fog", 2, image_id="x", engine=engine)

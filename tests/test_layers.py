@@ -17,6 +17,7 @@ ORDER = [
     {"names", "seeding", "progress", "provenance"},
     {"reference", "parameters", "store"},
     {"assets", "data", "corruptions"},
+    {"copies", "speed"},
     {"augment"},
     {"models"},
     {"training"},

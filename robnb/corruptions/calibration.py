@@ -122,14 +122,22 @@ def same_draws(image: np.ndarray, name: str, severity: int, key: tuple[int | str
 
 
 def own_draws(image: np.ndarray, name: str, severity: int, count: int) -> dict[str, float]:
-    """Mean grey level and PSNR (dB, against the clean image) over ``count`` independent draws of either engine."""
-    row = {}
+    """Mean grey level and PSNR (dB, against the clean image) over ``count`` independent draws of either engine.
+
+    Returns:
+        ``mean_fast``, ``mean_reference`` and ``mean_error``, the standard error of their difference; the same for psnr.
+    """
+    values: dict[str, list[np.ndarray]] = {"mean": [], "psnr": []}
     for engine in ("fast", "reference"):
         outs = [corrupt(image, name, severity, image_id=f"{engine}{i}", engine=engine) for i in range(count)]
         errors = [np.mean((out.astype(float) - image) ** 2) for out in outs]
-        row[f"mean_{engine}"] = float(np.mean([out.mean() for out in outs]))
-        row[f"psnr_{engine}"] = float(np.mean([10 * np.log10(255**2 / error) for error in errors]))
-    return row
+        values["mean"].append(np.array([out.mean() for out in outs]))
+        values["psnr"].append(10 * np.log10(255**2 / np.array(errors)))
+    row = {}
+    for what, (ours, theirs) in values.items():
+        error = np.sqrt((ours.var() + theirs.var()) / max(count - 1, 1))
+        row |= {f"{what}_fast": ours.mean(), f"{what}_reference": theirs.mean(), f"{what}_error": error}
+    return {key: float(value) for key, value in row.items()}
 
 
 def calibration(image: np.ndarray, names: Iterable[str], count: int = 10) -> pd.DataFrame:

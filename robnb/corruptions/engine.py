@@ -93,7 +93,7 @@ def corrupt(
     image = _as_rgb(image)
     if engine == "reference":
         return reference.corrupt(image, name, severity, key=_key(image_id, name, severity, seed, replicate))
-    images = torch.from_numpy(np.ascontiguousarray(image))[None]
+    images = torch.from_numpy(np.require(image, requirements=("C", "W")))[None]  # torch warns of read-only arrays
     return _fast(images, name, severity, (image_id,), seed, replicate)[0].numpy()
 
 
