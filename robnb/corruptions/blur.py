@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from robnb.corruptions.kernels import filters, random, resampling, shuffle
-from robnb.corruptions.noise import truncate
+from robnb.corruptions.kernels.levels import truncate
 
 #: Radius of the disk in pixels, and deviation of the filter that softens its edge.
 DEFOCUS_BLUR = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from robnb.corruptions.kernels import boxes, filters, jpeg, random, resampling, tables
-from robnb.corruptions.noise import truncate
+from robnb.corruptions.kernels import boxes, filters, jpeg, random, resampling
+from robnb.corruptions.kernels.levels import look_up, truncate
 
 #: What is left of each value's distance from the mean.
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
@@ -30,7 +30,7 @@ def contrast(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:
     total = images.view(count, -1, channels).sum(1, dtype=torch.int64).to(torch.float64)
     mean = (total / (255 * height * width))[..., None]
     value = torch.arange(256, dtype=torch.float64, device=images.device) / 255
-    return tables.look_up(images, truncate(((value - mean) * kept + mean) * 255))
+    return look_up(images, truncate(((value - mean) * kept + mean) * 255))
 
 
 def draw_displacements(keys: torch.Tensor, size: tuple[int, int], severity: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from scipy.stats import poisson
 
 from robnb.corruptions.kernels import random
+from robnb.corruptions.kernels.levels import truncate
 
 #: Deviation of the added noise, white being 1.
 GAUSSIAN_NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)
@@ -25,17 +26,6 @@ SPECKLE_NOISE = (0.15, 0.2, 0.35, 0.45, 0.6)
 
 #: More counts than any pixel reaches with a probability of 2**-32: 60 is 11 deviations below.
 _COUNTS = 128
-
-
-#: Added before fractions are cut off, in grey levels: rounding in float32 must not take a level from an even area.
-_GUARD = 2.0**-12
-
-
-def truncate(values: torch.Tensor) -> torch.Tensor:
-    """Grey levels as float -> uint8 in 0..255, fractions cut off; float64 is taken as exact. Overwrites ``values``."""
-    if values.dtype == torch.float32:
-        values += _GUARD
-    return values.clamp_(0, 255).to(torch.uint8)
 
 
 def draw_normals(keys: torch.Tensor, size: tuple[int, int], severity: int) -> torch.Tensor:

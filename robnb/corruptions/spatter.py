@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from robnb.corruptions.kernels import filters, random
-from robnb.corruptions.noise import truncate
+from robnb.corruptions.kernels.levels import truncate
 
 
 class SpatterLevel(NamedTuple):

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from robnb.corruptions.blur import along_path
-from robnb.corruptions.kernels import plasma, random, resampling, tables
-from robnb.corruptions.noise import truncate
+from robnb.corruptions.kernels import plasma, random, resampling
+from robnb.corruptions.kernels.levels import look_up_by_peak, truncate
 
 
 class SnowLevel(NamedTuple):
@@ -141,7 +141,7 @@ def fog(images: torch.Tensor, draw: torch.Tensor, severity: int) -> torch.Tensor
 
 def brightness(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:
     """Raises the brightest channel (V of HSV) and scales the others with it. Draws nothing."""
-    return tables.look_up_by_peak(images, _raised(severity).to(images.device))
+    return look_up_by_peak(images, _raised(severity).to(images.device))
 
 
 @lru_cache

@@ -63,15 +63,18 @@ def gaussian(
     Returns:
         (N, H, W, C) of the same type.
     """
-    for axis, s in zip((1, 2), sigma, strict=True):
-        window = gaussian_window(s, truncate).astype(str(images.dtype)[6:]).tolist()
+    windows = [gaussian_window(s, truncate) for s in sigma]
+    if images.dtype == torch.float32:
+        window = torch.from_numpy(np.outer(*windows).astype(np.float32)).to(images.device)
+        return correlate(images, window[None], border)
+    for axis, window in zip((1, 2), windows, strict=True):
         length, reach = images.shape[axis], len(window) // 2
         source = torch.from_numpy(border_index(length, reach, border)).to(images.device)
         padded = images.index_select(axis, source)
-        images = padded.narrow(axis, reach, length) * window[reach]
-        for t in range(reach):
+        images = padded.narrow(axis, reach, length) * window[reach].item()
+        for t, weight in enumerate(window[:reach].tolist()):
             pair = padded.narrow(axis, t, length) + padded.narrow(axis, 2 * reach - t, length)
-            images += pair.mul_(window[t])
+            images += pair.mul_(weight)
     return images
 
 

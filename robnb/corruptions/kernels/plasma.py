@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numba
+import numpy as np
 import torch
 
 from robnb.corruptions.kernels import on_cpu
@@ -46,25 +47,31 @@ def plasma(noise: torch.Tensor, decay: float) -> torch.Tensor:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _grow(field, decay):
-    size = len(field)
+    # Unsigned, because numba looks whether any other index is negative.
+    size, one = np.uint64(len(field)), np.uint64(1)
+    last, quarter = size - one, np.float32(0.25)
     field[0, 0] = 0
     step, amplitude = size, 100.0
-    while step >= 2:
-        half, scale = step // 2, numba.float32(amplitude * amplitude)
-        quarter = numba.float32(0.25)
-        for y in range(0, size, step):
-            below = (y + step) % size
-            for x in range(0, size, step):
-                right = (x + step) % size
-                around = (field[y, x] + field[below, x]) + (field[y, right] + field[below, right])
-                field[y + half, x + half] = around * quarter + scale * field[y + half, x + half]
-        for y in range(0, size, step):
-            above, below = (y - half) % size, (y + step) % size
-            for x in range(0, size, step):
-                left, right = (x - half) % size, (x + step) % size
-                corner, centre = field[y, x], field[y + half, x + half]
-                side = (centre + field[above, x + half]) + (corner + field[y, right])
-                field[y, x + half] = side * quarter + scale * field[y, x + half]
-                side = (centre + field[y + half, left]) + (corner + field[below, x])
-                field[y + half, x] = side * quarter + scale * field[y + half, x]
+    while step > one:
+        half, scale = step >> one, np.float32(amplitude * amplitude)
+        for i in range(size // step):
+            y = np.uint64(i) * step
+            top, bottom, middle = field[y], field[(y + step) & last], field[y + half]
+            for j in range(size // step):
+                x = np.uint64(j) * step
+                right = (x + step) & last
+                around = (top[x] + bottom[x]) + (top[right] + bottom[right])
+                middle[x + half] = around * quarter + scale * middle[x + half]
+        for i in range(size // step):
+            y = np.uint64(i) * step
+            top, bottom, middle = field[y], field[(y + step) & last], field[y + half]
+            above = field[(y - half) & last]
+            for j in range(size // step):
+                x = np.uint64(j) * step
+                left, right = (x - half) & last, (x + step) & last
+                corner, centre = top[x], middle[x + half]
+                side = (centre + above[x + half]) + (corner + top[right])
+                top[x + half] = side * quarter + scale * top[x + half]
+                side = (centre + middle[left]) + (corner + bottom[x])
+                middle[x] = side * quarter + scale * middle[x]
         step, amplitude = half, amplitude / decay

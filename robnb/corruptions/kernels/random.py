@@ -37,16 +37,18 @@ def words(keys: torch.Tensor, stream: int, count: int) -> torch.Tensor:
     With B = ceil(count / 4), number i is word ``i // B`` of Philox's block ``i % B``.
     """
     blocks = -(-count // 4)
-    x0 = torch.arange(blocks, device=keys.device).expand(len(keys), -1)
+    x0 = torch.arange(blocks, device=keys.device).repeat(len(keys), 1)
     x1 = torch.full_like(x0, stream)
-    k0, k1, x2, x3 = (part[:, None].expand(-1, blocks) for part in keys.unbind(1))
+    k0, k1, x2, x3 = keys.split(1, 1)
+    x2, x3 = x2.expand_as(x0), x3.expand_as(x0)
     for _ in range(_ROUNDS):
         # The product of two 32-bit numbers wraps to a negative int64, whose bits are right all the same.
         first, second = x0 * _MULTIPLY[0], x2 * _MULTIPLY[1]
-        x0, x1 = (second >> 32 & _MASK) ^ x1 ^ k0, second & _MASK
-        x2, x3 = (first >> 32 & _MASK) ^ x3 ^ k1, first & _MASK
+        x0 = (second >> 32).bitwise_xor_(x1).bitwise_xor_(k0).bitwise_and_(_MASK)
+        x2 = (first >> 32).bitwise_xor_(x3).bitwise_xor_(k1).bitwise_and_(_MASK)
+        x1, x3 = second.bitwise_and_(_MASK), first.bitwise_and_(_MASK)
         k0, k1 = k0 + _WEYL[0] & _MASK, k1 + _WEYL[1] & _MASK
-    return torch.cat([x0, x1, x2, x3], 1)[:, :count].to(torch.int32)
+    return torch.cat([x.to(torch.int32) for x in (x0, x1, x2, x3)], 1)[:, :count]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -180,13 +182,12 @@ def pick(bits: torch.Tensor, rows: torch.Tensor, thresholds: torch.Tensor, value
         uint8, the same shape.
     """
     flat, size = thresholds.view(-1), thresholds.shape[1]
-    base = rows.to(torch.int64) * size
-    count = torch.zeros_like(base)
-    step = size // 2
+    first = rows.to(torch.int32) * size
+    at, step = first.clone(), size // 2
     while step:
-        count += step * (flat[base + (count + (step - 1))] <= bits)
+        at += (flat[at + (step - 1)] <= bits).to(torch.int32).mul_(step)
         step //= 2
-    return values[count]
+    return values[at.sub_(first)]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

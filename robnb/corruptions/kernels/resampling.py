@@ -26,6 +26,10 @@ class Axis(NamedTuple):
     keep: np.ndarray
     length: int
 
+    def cut(self, size: int) -> Axis:
+        """The first ``size`` positions."""
+        return self._replace(first=self.first[:size], weight=self.weight[:size], keep=self.keep[:size])
+
 
 def zoom_axis(length: int, factor: float) -> Axis:
     """The middle ``ceil(length / factor)`` pixels of a side, enlarged by ``factor`` (1 or more)."""
@@ -89,7 +93,7 @@ def zoom_mean(images: torch.Tensor, axes: list[tuple[Axis, Axis]]) -> torch.Tens
     total = images.clone()
     height, width = images.shape[1:3]
     for rows, columns in axes:
-        total += zoom(images, rows, columns)[:, :height, :width]
+        total += zoom(images, rows.cut(height), columns.cut(width))
     return total.div_(len(axes) + 1)
 
 
@@ -99,7 +103,9 @@ def zoom(images: torch.Tensor, rows: Axis, columns: Axis) -> torch.Tensor:
         first, weight, keep = (torch.from_numpy(part).to(images.device) for part in axis[:3])
         weight, keep = (part.view(-1, 1, 1) if dim == 1 else part.view(-1, 1) for part in (weight, keep))
         before, after = images.index_select(dim, first), images.index_select(dim, first + (weight.view(-1) > 0))
-        images = (before + (after - before) * weight) * keep
+        images = after.sub_(before).mul_(weight).add_(before)
+        if not axis.keep.all():
+            images *= keep
     return images
 
 

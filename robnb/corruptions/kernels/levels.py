@@ -1,11 +1,40 @@
-"""Functions of 256 grey levels, as tables."""
+"""Grey levels: from numbers to uint8, and functions of uint8 as tables."""
 
 from __future__ import annotations
 
 import numba
+import numpy as np
 import torch
 
 from robnb.corruptions.kernels import on_cpu
+
+#: Added before fractions are cut off, in grey levels: rounding in float32 must not take a level from an even area.
+_GUARD = 2.0**-12
+
+
+def _truncate_numba(values: torch.Tensor) -> torch.Tensor:
+    values = values.contiguous()
+    out = torch.empty(values.shape, dtype=torch.uint8)
+    flat = values.view(-1).numpy()
+    _truncate(
+        flat, np.array([_GUARD if values.dtype == torch.float32 else 0, 0, 255], flat.dtype), out.view(-1).numpy()
+    )
+    return out
+
+
+@on_cpu(_truncate_numba)
+def truncate(values: torch.Tensor) -> torch.Tensor:
+    """float32 or float64 -> uint8 in 0..255, fractions cut off; float64 is taken as exact. May overwrite ``values``."""
+    if values.dtype == torch.float32:
+        values += _GUARD
+    return values.clamp_(0, 255).to(torch.uint8)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _truncate(values, limits, out):
+    guard, low, high = limits[0], limits[1], limits[2]
+    for i in range(len(values)):
+        out[i] = np.uint8(np.int32(min(max(values[i] + guard, low), high)))
 
 
 def _look_up_numba(images: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
