@@ -9,6 +9,7 @@ import torch
 from pictures import photograph
 from scipy import stats
 
+from robnb.corruptions import noise
 from robnb.corruptions.kernels import filters, plasma, random, resampling, torch_only
 from robnb.corruptions.kernels.shuffle import shuffle
 
@@ -176,13 +177,11 @@ def test_plasma_is_the_same_compiled_and_in_torch_and_wraps_around() -> None:
 
 
 def test_pick_is_the_poisson_quantile() -> None:
-    from robnb.corruptions.noise import _shot_tables
-
-    thresholds, values = _shot_tables(2)
+    table = noise.counts(2)
     bits = torch.from_numpy(GENERATOR.integers(-(2**31), 2**31, 20_000, dtype=np.int32))
     rows = torch.from_numpy(GENERATOR.integers(0, 256, 20_000, dtype=np.uint8))
-    counts = stats.poisson.ppf((bits.numpy() + 2.0**31 + 0.5) / 2**32, rows.numpy() / 255 * 25)
-    compiled = random.pick(bits, rows, thresholds, values)
+    expected = stats.poisson.ppf((bits.numpy() + 2.0**31 + 0.5) / 2**32, rows.numpy() / 255 * 25)
+    compiled = random.pick(bits, rows, table)
     with torch_only():
-        assert torch.equal(random.pick(bits, rows, thresholds, values), compiled)
-    assert np.array_equal(compiled.numpy(), (np.clip(counts / 25, 0, 1) * 255).astype(np.uint8))
+        assert torch.equal(random.pick(bits, rows, table), compiled)
+    assert np.array_equal(compiled.numpy(), (np.clip(expected / 25, 0, 1) * 255).astype(np.uint8))

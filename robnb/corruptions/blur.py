@@ -124,9 +124,8 @@ def zoom_blur(images: torch.Tensor, draw: None, severity: int) -> torch.Tensor:
     return truncate(resampling.zoom_mean(images.to(torch.float32), _zoom_axes(*images.shape[1:3], severity)))
 
 
-@lru_cache
 def _zoom_axes(height: int, width: int, severity: int) -> list[tuple[resampling.Axis, resampling.Axis]]:
-    factors = ZOOM_BLUR[severity - 1]
+    factors = ZOOM_BLUR[severity - 1].tolist()
     return [(resampling.zoom_axis(height, factor), resampling.zoom_axis(width, factor)) for factor in factors]
 
 

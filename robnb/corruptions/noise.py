@@ -50,8 +50,7 @@ def speckle_noise(images: torch.Tensor, draw: torch.Tensor, severity: int) -> to
 
 def shot_noise(images: torch.Tensor, draw: torch.Tensor, severity: int) -> torch.Tensor:
     """Counts photons: a Poisson count with the pixel as its mean. ``draw``: words, for the count's quantile."""
-    thresholds, values = (table.to(images.device) for table in _shot_tables(severity))
-    return random.pick(draw, images, thresholds, values)
+    return random.pick(draw, images, random.Quantiles(*(part.to(images.device) for part in counts(severity))))
 
 
 def impulse_noise(images: torch.Tensor, draw: torch.Tensor, severity: int) -> torch.Tensor:
@@ -61,11 +60,9 @@ def impulse_noise(images: torch.Tensor, draw: torch.Tensor, severity: int) -> to
 
 
 @lru_cache
-def _shot_tables(severity: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The Poisson distributions of all 256 grey levels, for `random.pick`, and the grey level of each count."""
+def counts(severity: int) -> random.Quantiles:
+    """The Poisson distributions of all 256 grey levels, on the grey levels that the counts become."""
     white = SHOT_NOISE[severity - 1]
-    mean, count = np.arange(256)[:, None] / 255 * white, np.arange(_COUNTS)
-    thresholds = np.minimum(np.floor(poisson.cdf(count, mean) * 2.0**32) - 2**31, 2**31 - 1).astype(np.int32)
-    thresholds[:, -1] = 2**31 - 1
+    count = np.arange(_COUNTS)
     values = (np.clip(count / float(white), 0, 1) * 255).astype(np.uint8)
-    return torch.from_numpy(thresholds), torch.from_numpy(values)
+    return random.Quantiles.of(poisson.cdf(count, np.arange(256)[:, None] / 255 * white), values)

@@ -73,8 +73,7 @@ def snow(images: torch.Tensor, draw: Snowfall, severity: int) -> torch.Tensor:
     height, width = images.shape[1:3]
     layer = (draw.flakes * level.deviation).add_(level.mean)[..., None]
     axes = [resampling.zoom_axis(side, level.zoom) for side in (height, width)]
-    inner = [axis._replace(first=axis.first - axis.first[0]) for axis in axes]
-    layer = resampling.zoom(layer, *inner)
+    layer = resampling.zoom(layer, *(axis.cut(axis.first[0], len(axis.first)) for axis in axes))
     layer = torch.where(layer < level.threshold, 0, layer.clamp(0, 1))
     layer = along_path(layer, draw.angle, level.radius, level.sigma).mul_(255).round_()[:, :height, :width]
     pixels = images.to(torch.float32)

@@ -9,6 +9,7 @@ image, of which two are Philox's key and two the upper half of its counter. The 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -158,40 +159,57 @@ def _circle(turn):
     return first, second
 
 
-def _pick_numba(bits: torch.Tensor, rows: torch.Tensor, thresholds: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+class Quantiles(NamedTuple):
+    """Discrete distributions on the same values, for `pick`.
+
+    Attributes:
+        thresholds: int32 (256, K), each row rising and ending in 2**31 - 1; K a power of two.
+        values: uint8 (K,).
+        begin: int32 (256, 256), how many of the row's thresholds lie below all draws with these upper 8 bits.
+    """
+
+    thresholds: torch.Tensor
+    values: torch.Tensor
+    begin: torch.Tensor
+
+    @classmethod
+    def of(cls, cumulative: np.ndarray, values: np.ndarray) -> Quantiles:
+        """From the distribution functions, float64 (256, K) in 0..1, at the values, uint8 (K,)."""
+        thresholds = np.minimum(np.floor(cumulative * 2.0**32) - 2**31, 2**31 - 1).astype(np.int32)
+        thresholds[:, -1] = 2**31 - 1
+        lowest = np.arange(-128, 128, dtype=np.int64) << 24
+        begin = np.stack([np.searchsorted(row, lowest, "right") for row in thresholds]).astype(np.int32)
+        return cls(*map(torch.from_numpy, (thresholds, values, begin)))
+
+
+def _pick_numba(bits: torch.Tensor, rows: torch.Tensor, table: Quantiles) -> torch.Tensor:
     out = torch.empty(bits.shape, dtype=torch.uint8)
-    table = thresholds.numpy()
-    # Where to begin, for the upper 8 bits of a draw: at the first threshold that any such draw can lie below.
-    lowest = np.arange(-128, 128, dtype=np.int64) << 24
-    begin = np.stack([np.searchsorted(row, lowest, "right") for row in table]).astype(np.int32)
-    _pick(bits.reshape(-1).numpy(), rows.reshape(-1).numpy(), table, begin, values.numpy(), out.view(-1).numpy())
+    _pick(*(each.reshape(-1).numpy() for each in (bits, rows)), *(each.numpy() for each in table), out.view(-1).numpy())
     return out
 
 
 @on_cpu(_pick_numba)
-def pick(bits: torch.Tensor, rows: torch.Tensor, thresholds: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """Draw from a discrete distribution by its inverse: ``values[number of the row's thresholds that are <= bits]``.
+def pick(bits: torch.Tensor, rows: torch.Tensor, table: Quantiles) -> torch.Tensor:
+    """Draw from discrete distributions by their inverse: ``values[number of the row's thresholds that are <= bits]``.
 
     Args:
         bits: int32, any shape: random words.
-        rows: uint8, the same shape: the row of ``thresholds`` that each is drawn with.
-        thresholds: int32 (256, K), each row rising and ending in 2**31 - 1; K a power of two.
-        values: uint8 (K,).
+        rows: uint8, the same shape: the row of the table that each is drawn with.
 
     Returns:
         uint8, the same shape.
     """
-    flat, size = thresholds.view(-1), thresholds.shape[1]
+    flat, size = table.thresholds.view(-1), table.thresholds.shape[1]
     first = rows.to(torch.int32) * size
     at, step = first.clone(), size // 2
     while step:
         at += (flat[at + (step - 1)] <= bits).to(torch.int32).mul_(step)
         step //= 2
-    return values[at.sub_(first)]
+    return table.values[at.sub_(first)]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _pick(bits, rows, thresholds, begin, values, out):
+def _pick(bits, rows, thresholds, values, begin, out):
     last = thresholds.shape[1] - 1
     for i in range(len(bits)):
         row = rows[i]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numba
@@ -10,8 +12,28 @@ import torch
 
 from robnb.corruptions.kernels import on_cpu
 
+#: Values that the column loop of a zoom handles together; a run is rounded up to whole groups.
+_GROUP = 16
 
-class Axis(NamedTuple):
+
+class Runs(NamedTuple):
+    """The columns of an axis for a loop without an index: cut where the next one is not read from the next pixel.
+
+    Attributes:
+        cuts: int64 (R, 3): first value written, first value read, how many (whole groups: what is written too much
+            is overwritten by the next run). A pixel is three values.
+        weight, keep: the axis' own, for each value.
+        span: int64 (2,), the first and one past the last value that is read.
+    """
+
+    cuts: np.ndarray
+    weight: np.ndarray
+    keep: np.ndarray
+    span: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
     """Where one side of a zoomed image is read from, as ``scipy.ndimage.zoom`` does at order 1.
 
     Attributes:
@@ -26,11 +48,26 @@ class Axis(NamedTuple):
     keep: np.ndarray
     length: int
 
-    def cut(self, size: int) -> Axis:
-        """The first ``size`` positions."""
-        return self._replace(first=self.first[:size], weight=self.weight[:size], keep=self.keep[:size])
+    def cut(self, start: int, size: int) -> Axis:
+        """The first ``size`` positions, in an image that begins at ``start`` of the one that they are in."""
+        return Axis(self.first[:size] - start, self.weight[:size], self.keep[:size], self.length)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """For columns of an RGB image, cut to the image's width."""
+        first = self.first[: self.length]
+        cuts = np.flatnonzero(np.diff(first) != 1) + 1
+        starts, stops = np.append(0, cuts), np.append(cuts, len(first))
+        counts = -(-3 * (stops - starts) // _GROUP) * _GROUP
+        weight, keep = (
+            np.append(np.repeat(values[: self.length], 3), np.zeros(_GROUP, np.float32))
+            for values in (self.weight, self.keep)
+        )
+        span = np.array([3 * first[0], 3 * min(first[-1] + 2, self.length)])
+        return Runs(np.stack([3 * starts, 3 * (first[starts] - first[0]), counts], 1), weight, keep, span)
 
 
+@lru_cache(maxsize=256)
 def zoom_axis(length: int, factor: float) -> Axis:
     """The middle ``ceil(length / factor)`` pixels of a side, enlarged by ``factor`` (1 or more)."""
     size = int(np.ceil(length / float(factor)))
@@ -45,38 +82,13 @@ def zoom_axis(length: int, factor: float) -> Axis:
 
 def _zoom_mean_numba(images: torch.Tensor, axes: list[tuple[Axis, Axis]]) -> torch.Tensor:
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    height, width, channels = images.shape[1:]
-    plans = [(*rows, *_runs(columns, width, channels)) for rows, columns in axes]
+    height = images.shape[1]
     for image, mean in zip(images.contiguous().numpy(), out.numpy(), strict=True):
         mean[:] = image
-        for plan in plans:
-            _zoom_add(image.reshape(height, -1), *plan, channels, mean.reshape(height, -1))
+        for rows, columns in axes:
+            down = rows.first, rows.weight, rows.keep, rows.length
+            _zoom_add(image.reshape(height, -1), *down, *columns.runs, mean.reshape(height, -1))
     return out.div_(len(axes) + 1)
-
-
-#: Values that the column loop handles together; a run is rounded up to whole groups.
-_GROUP = 16
-
-
-def _runs(columns: Axis, width: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The columns cut where the next one is not read from the next pixel, for loops without an index.
-
-    Returns:
-        runs: int64 (R, 3): first value written, first value read, how many (whole groups: what is written too
-            much is overwritten by the next run).
-        weight, keep: the axis' own, for each value.
-        span: int64 (2,), the first and one past the last value that is read.
-    """
-    first = columns.first[:width]
-    cuts = np.flatnonzero(np.diff(first) != 1) + 1
-    starts, stops = np.append(0, cuts), np.append(cuts, len(first))
-    groups = -(-(stops - starts) * channels // _GROUP)
-    runs = np.stack([starts * channels, (first[starts] - first[0]) * channels, groups * _GROUP], 1)
-    weight, keep = (
-        np.append(np.repeat(values[:width], channels), np.zeros(_GROUP, np.float32)).astype(np.float32)
-        for values in (columns.weight, columns.keep)
-    )
-    return runs, weight, keep, np.array([first[0], min(first[-1] + 2, columns.length)]) * channels
 
 
 @on_cpu(_zoom_mean_numba)
@@ -84,23 +96,25 @@ def zoom_mean(images: torch.Tensor, axes: list[tuple[Axis, Axis]]) -> torch.Tens
     """The mean of an image and its zoomed copies, each cut to the image's size from the top left.
 
     Args:
-        images: float32 (N, H, W, C).
+        images: float32 (N, H, W, 3).
         axes: rows and columns of each copy.
 
     Returns:
-        float32 (N, H, W, C).
+        float32 (N, H, W, 3).
     """
     total = images.clone()
     height, width = images.shape[1:3]
     for rows, columns in axes:
-        total += zoom(images, rows.cut(height), columns.cut(width))
+        total += zoom(images, rows.cut(0, height), columns.cut(0, width))
     return total.div_(len(axes) + 1)
 
 
 def zoom(images: torch.Tensor, rows: Axis, columns: Axis) -> torch.Tensor:
     """An image read at rows and columns, linearly: float32 (N, H, W, C) -> (N, len(rows), len(columns), C)."""
     for dim, axis in ((1, rows), (2, columns)):
-        first, weight, keep = (torch.from_numpy(part).to(images.device) for part in axis[:3])
+        first, weight, keep = (
+            torch.from_numpy(part).to(images.device) for part in (axis.first, axis.weight, axis.keep)
+        )
         weight, keep = (part.view(-1, 1, 1) if dim == 1 else part.view(-1, 1) for part in (weight, keep))
         before, after = images.index_select(dim, first), images.index_select(dim, first + (weight.view(-1) > 0))
         images = after.sub_(before).mul_(weight).add_(before)
@@ -110,20 +124,20 @@ def zoom(images: torch.Tensor, rows: Axis, columns: Axis) -> torch.Tensor:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _zoom_add(image, rows, row_weight, row_keep, length, runs, weight, keep, span, channels, out):
+def _zoom_add(image, rows, row_weight, row_keep, length, cuts, weight, keep, span, out):
     height, size = out.shape
     start, stop = span
-    line = np.zeros(stop - start + channels + _GROUP, np.float32)
+    line = np.zeros(stop - start + 3 + _GROUP, np.float32)
     zoomed = np.empty(size + _GROUP, np.float32)
     for y in range(min(height, len(rows))):
         above, below = image[rows[y], start:stop], image[min(rows[y] + 1, length - 1), start:stop]
         w, k = row_weight[y], row_keep[y]
         for j in range(stop - start):
             line[j] = (above[j] + (below[j] - above[j]) * w) * k
-        for r in range(len(runs)):
-            to, source, count = runs[r]
+        for r in range(len(cuts)):
+            to, source, count = cuts[r]
             written, factor = zoomed[to:], weight[to:]
-            before, after = line[source:], line[source + channels :]
+            before, after = line[source:], line[source + 3 :]
             for j in range(count):
                 written[j] = before[j] + (after[j] - before[j]) * factor[j]
         total = out[y]
