@@ -92,7 +92,10 @@ def draw_frost(keys: torch.Tensor, size: tuple[int, int], severity: int) -> torc
 
 
 def frost(images: torch.Tensor, draw: torch.Tensor, severity: int) -> torch.Tensor:
-    """Lays a piece of a picture of frost over the image. ``draw``: as `draw_frost` gives it."""
+    """Lays a piece of one of five pictures of frost over the image; the package has a sixth and never draws it.
+
+    ``draw``: as `draw_frost` gives it.
+    """
     own, added = FROST[severity - 1]
     size = images.shape[1:3]
     pieces = [

@@ -34,9 +34,7 @@ def pixelate(images: torch.Tensor, factor: float) -> torch.Tensor:
 
 
 def _shrink_numba(images: torch.Tensor, size: int, axis: int) -> torch.Tensor:
-    index, weights = (table.numpy() for table in _taps(images.shape[axis], size))
-    # Unsigned, because numba looks whether any other index is negative.
-    index = (index if axis == 1 else 3 * index).astype(np.uint64)
+    index, weights = _taps_numba(images.shape[axis], size, 1 if axis == 1 else 3)
     count, height, width, _ = images.shape
     shape = (count, size, width, 3) if axis == 1 else (count, height, size, 3)
     out = torch.empty(shape, dtype=torch.uint8)
@@ -44,6 +42,13 @@ def _shrink_numba(images: torch.Tensor, size: int, axis: int) -> torch.Tensor:
     for image, small in zip(images.contiguous().numpy(), out.numpy(), strict=True):
         shrink(image.reshape(height, -1), index, weights, small.reshape(len(small), -1))
     return out
+
+
+@lru_cache(maxsize=64)
+def _taps_numba(size: int, small: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """`_taps` for the loops: positions in values, unsigned, because numba looks whether any other index is negative."""
+    index, weights = _taps(size, small)
+    return (stride * index).numpy().astype(np.uint64), weights.numpy()
 
 
 @on_cpu(_shrink_numba)
@@ -89,7 +94,7 @@ def _mean_columns(image, index, weights, out):
 
 
 def _enlarge_numba(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    values = (columns[:, None] * 3 + torch.arange(3)).view(-1).numpy().astype(np.uint64)
+    values = (columns.numpy()[:, None] * 3 + np.arange(3)).ravel().astype(np.uint64)
     out = torch.empty((len(images), len(rows), len(columns), 3), dtype=torch.uint8)
     for image, large in zip(images.numpy(), out.numpy(), strict=True):
         _repeat(image.reshape(len(image), -1), rows.numpy(), values, large.reshape(len(rows), -1))
