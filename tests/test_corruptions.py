@@ -228,6 +228,7 @@ def test_pixels_are_the_same_on_any_processor(tmp_path: Path) -> None:
     plain = {
         "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path),
         "ATEN_CPU_CAPABILITY": "default", "OPENCV_IPP": "disabled",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
         "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX2,AVX,FMA3,FP16",
     }  # fmt: skip
     outputs = [
