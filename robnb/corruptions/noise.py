@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.stats import poisson
+from scipy.special import pdtr
 
 from robnb.corruptions.kernels import random
 from robnb.corruptions.kernels.levels import truncate
@@ -65,4 +65,4 @@ def counts(severity: int) -> random.Quantiles:
     white = SHOT_NOISE[severity - 1]
     count = np.arange(_COUNTS)
     values = (np.clip(count / float(white), 0, 1) * 255).astype(np.uint8)
-    return random.Quantiles.of(poisson.cdf(count, np.arange(256)[:, None] / 255 * white), values)
+    return random.Quantiles.of(pdtr(count, np.arange(256)[:, None] / 255 * white), values)
