@@ -106,7 +106,10 @@ def sentences(comparison: pd.DataFrame, baseline: str) -> str:
 
 
 def rank_agreement(summary: pd.DataFrame) -> pd.DataFrame:
-    """The overall drop of every model, a column per task and metric, with its rank (1 loses least) behind it."""
+    """The overall drop of every model, a column per task and metric, with its rank behind it.
+
+    1 loses least; equal drops share the better rank; a drop that is not defined (P is 0) has none.
+    """
     labelled = with_labels(summary[summary["category"] == ALL])
     columns = labelled["task"] + " " + labelled["metric"]
     drops = labelled.assign(column=columns).pivot(index="model", columns="column", values="drop")
@@ -114,7 +117,7 @@ def rank_agreement(summary: pd.DataFrame) -> pd.DataFrame:
     ranked = {}
     for column in drops:
         ranked[column] = drops[column]
-        ranked[f"{column} rank"] = drops[column].rank().astype("Int64")
+        ranked[f"{column} rank"] = drops[column].rank(method="min").astype("Int64")
     return pd.DataFrame(ranked)
 
 

@@ -78,3 +78,11 @@ def test_rank_agreement_by_hand():
     ranks = tables.rank_agreement(summarise(pd.concat([upstream, detection], ignore_index=True), conditions))
     assert ranks["upstream top1 rank"].to_dict() == {"Regular": 2, "AugMix": 1}
     assert ranks["detection box_AP rank"].to_dict() == {"Regular": 1, "AugMix": 2}
+
+
+def test_equal_drops_share_a_rank_and_an_undefined_one_has_none():
+    given = {name: {"clean": 80, "noise": noise} for name, noise in (("regular", 40), ("augmix", 40), ("prime", 20))}
+    given["ant3x3"] = {"clean": 0, "noise": 0}
+    summary = summarise(scores(given, "upstream", "top1"), [("clean", 0), ("gaussian_noise", 1)])
+    ranks = tables.rank_agreement(summary)["upstream top1 rank"]
+    assert ranks.tolist()[:3] == [1, 1, 3] and ranks.isna().tolist() == [False, False, False, True]
