@@ -16,6 +16,8 @@ import jupytext
 from robnb.errors import UserError
 from robnb.names import choose
 
+#: The checkout that the package runs from; outputs/ and data/ lie in it unless a parameter says otherwise.
+REPOSITORY = Path(__file__).resolve().parents[1]
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -122,6 +124,11 @@ def _remedy(value: object, kind: type) -> str:
         mantissa, fraction, exponent = scientific.groups()
         return f": YAML reads {value} as text, write {mantissa}{fraction or '.0'}e{int(exponent):+d}"
     return f": write {value} without quotes" if re.fullmatch(r"[+-]?\d+(\.\d*)?", value) else ""
+
+
+def products_folder(outputs: str, profile: str, notebook: str) -> Path:
+    """Where a notebook's tables and figures go: <outputs>/<profile>/<notebook>, by default in this checkout."""
+    return (Path(outputs) if outputs else REPOSITORY / "outputs") / profile / notebook
 
 
 def taken_from(namespace: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import functools
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from robnb import __version__
 
 PACKAGES = (
     "torch", "torchvision", "timm", "mmdet", "mmsegmentation", "mmengine", "mmcv-lite", "imagecorruptions",
-    "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python", "pillow", "pycocotools",
+    "numba", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python", "pillow", "pycocotools",
 )  # fmt: skip
 
 
@@ -24,13 +25,24 @@ PACKAGES = (
 def environment() -> dict[str, Any]:
     """Package versions, Python, device and commit of this process; the same for all it makes."""
     return {
-        "versions": {"robnb": __version__, **{name: metadata.version(name) for name in PACKAGES}},
+        "versions": {"robnb": __version__, **versions(PACKAGES)},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device_name(),
         "threads": torch.get_num_threads(),
         "commit": commit(),
     }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The version of each package; None where it is not installed (or under another name, as OpenCV may be)."""
+    found: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def stamp(seconds: float) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from robnb.store import Store, write_json
 from robnb.training import Budget
 from robnb.transfer import TransferSpec, build_model, transfer
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 #: Where the data of a study come from.
 WORLDS = ("miniworld", "paper")
 #: Training settings: a budget for each family of backbones ("resnet", "swin"), or for a backbone by its full name.
@@ -125,8 +124,7 @@ class Study:
     @cached_property
     def folder(self) -> Path:
         """Where this notebook's tables and figures go: outputs/<profile>/<notebook>."""
-        root = Path(self.outputs) if self.outputs else REPOSITORY / "outputs"
-        return root / self.profile / self.notebook
+        return parameters.products_folder(self.outputs, self.profile, self.notebook)
 
     @cached_property
     def store(self) -> Store:
@@ -141,7 +139,7 @@ class Study:
             UserError: lists every missing file of the paper's assets.
         """
         if self.data == "paper":
-            root = Path(self.data_root) if self.data_root else REPOSITORY / "data"
+            root = Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data"
             assets.require(root, self.backbones, self.budgets)
             return sources.paper(root)
         store_root = self.store.root  # checks that the output folder can be written, before any work

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "robnb"
 ORDER = [
     {"errors"},
-    {"names", "seeding", "progress", "provenance"},
+    {"names", "seeding", "progress", "provenance", "threads"},
     {"reference", "parameters", "store"},
     {"assets", "data", "corruptions"},
     {"copies", "speed"},

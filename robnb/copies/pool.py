@@ -15,10 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import TypeVar
 
-import cv2
-import torch
-
 from robnb.errors import UserError
+from robnb.threads import one_thread, set_threads
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -35,7 +33,7 @@ def results(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
         Exception: whatever ``function`` raises.
     """
     if workers == 1:
-        with _single_threaded():
+        with one_thread():
             yield from map(function, jobs)
         return
     jobs = iter(jobs)
@@ -62,7 +60,7 @@ def results(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 
 
 def _begin_worker(lifeline: Connection) -> None:
-    _one_thread()
+    set_threads(1, 1, 1)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
@@ -73,22 +71,6 @@ def _end_with(lifeline: Connection) -> None:
     """
     wait_for([lifeline])
     os._exit(1)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    _one_thread()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 @contextmanager

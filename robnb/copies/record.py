@@ -11,11 +11,10 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
-from robnb import __version__, corruptions
+from robnb import __version__, corruptions, provenance
 from robnb.copies.files import FileFormat, read_json, total_hash, trouble_said_clearly, write_json
 from robnb.errors import UserError
 from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
@@ -49,14 +48,8 @@ class Made:
 
 def describe(settings: Settings, source: dict[str, Any]) -> dict[str, Any]:
     """The part of the manifest that two runs into one folder must share."""
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # opencv-python has other names too
-            versions[name] = None
     head = {"manifest": _VERSION, "robnb": __version__, "fast_engine": corruptions.VERSION}
-    return {**head, **asdict(settings), "source": source, "versions": versions}
+    return {**head, **asdict(settings), "source": source, "versions": provenance.versions(_LIBRARIES)}
 
 
 class Record:

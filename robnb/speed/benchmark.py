@@ -26,7 +26,6 @@ from robnb.speed.machine import machine
 from robnb.store import write_json
 
 NAMES = (*CORRUPTIONS, *VALIDATION_CORRUPTIONS)
-_REPOSITORY = Path(__file__).resolve().parents[2]
 #: Bytes that a copy moves to measure a GPU's bandwidth: far more than its caches hold.
 _COPY = 2**30
 
@@ -83,8 +82,7 @@ class Benchmark:
     @cached_property
     def folder(self) -> Path:
         """Where this notebook's tables and figures go: outputs/<profile>/<notebook>."""
-        root = Path(self.outputs) if self.outputs else _REPOSITORY / "outputs"
-        return root / self.profile / self.notebook
+        return parameters.products_folder(self.outputs, self.profile, self.notebook)
 
     def photograph(self, size: list[int]) -> np.ndarray:
         """A real photograph cut to the shape [height, width], uint8 RGB."""

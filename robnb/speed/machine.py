@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from robnb.provenance import versions
 
 #: What is timed, and what computes for it. Where one is not installed, it is not listed.
 _PACKAGES = (
@@ -25,12 +26,7 @@ def machine() -> dict[str, str]:
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "Python": platform.python_version(),
     }
-    for name in _PACKAGES:
-        try:
-            known[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return known
+    return known | {name: version for name, version in versions(_PACKAGES).items() if version}
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import cv2
-import numba
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from robnb.speed.engines import Call, Engine, batch_call
+from robnb.threads import one_thread
 
 #: One row for each engine, corruption and severity. ``ms`` per image, NaN where the engine failed: ``reason`` says how.
 COLUMNS = ["engine", "corruption", "severity", "ms", "runs", "reason"]
 #: One row for each corruption and severity: ms per image in a batch.
 DEVICE_COLUMNS = ["corruption", "severity", "ms"]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch, OpenCV and numba compute on one thread meanwhile; nothing else that is timed has several."""
-    before = torch.get_num_threads(), cv2.getNumThreads(), numba.get_num_threads()
-    _set_threads(1, 1, 1)
-    try:
-        yield
-    finally:
-        _set_threads(*before)
-
-
-def _set_threads(for_torch: int, for_cv2: int, for_numba: int) -> None:
-    torch.set_num_threads(for_torch)
-    cv2.setNumThreads(for_cv2)
-    numba.set_num_threads(for_numba)
 
 
 def measure(
