@@ -18,6 +18,7 @@ from robnb import __version__
 PACKAGES = (
     "torch", "torchvision", "timm", "mmdet", "mmsegmentation", "mmengine", "mmcv-lite", "imagecorruptions",
     "numba", "numpy", "scipy", "scikit-image", "scikit-learn", "opencv-python", "pillow", "pycocotools",
+    "faster-coco-eval", "pyarrow", "distributed",
 )  # fmt: skip
 
 
