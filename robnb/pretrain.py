@@ -9,13 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from mmengine.dist import is_main_process
 from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import v2
 
+from robnb import launch
 from robnb.augment import recipe_named
 from robnb.augment.regular import Recipe
 from robnb.data.sources import TaskData
-from robnb.models.backbones import ARCHITECTURES
+from robnb.models.backbones import ARCHITECTURES, Architecture
 from robnb.models.classifier import Classifier
 from robnb.seeding import generator
 from robnb.store import Spec, Store
@@ -31,6 +33,11 @@ class PretrainSpec(Spec):
         recipe: a name in `robnb.augment.RECIPES`.
         data: fingerprint of the upstream training set.
         image_size: side in pixels of the square training crops.
+        processes: how many train together, on one GPU each. They share each batch evenly and average their gradients,
+            but each normalises by the BatchNorm statistics of its own share, so the weights depend on their number.
+
+    Raises:
+        UserError: the processes cannot share a batch evenly.
     """
 
     kind: ClassVar[str] = "pretrain"
@@ -40,6 +47,10 @@ class PretrainSpec(Spec):
     image_size: int
     budget: Budget
     seed: int
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        launch.share(self.budget.batch_size, self.processes)
 
 
 class TrainingCrops(Dataset):
@@ -73,21 +84,34 @@ def pretrain(spec: PretrainSpec, data: TaskData, store: Store, workers: int = 0)
     """
     with store.work(spec) as folder:
         if folder is not None:
-            recipe = recipe_named(spec.recipe)
-            images = data.open("train")
-            architecture = ARCHITECTURES[spec.architecture]
-            build = partial(Classifier, architecture, len(images.classes), view_loss=recipe.loss)
-            model = fit(
-                initialise(build, spec.seed),
-                TrainingCrops(images, recipe, spec.image_size, data.flip),
-                default_collate,
-                spec.budget,
-                family=architecture.family,
-                scope="mmengine",
-                seed=spec.seed,
-                folder=folder / "scratch",
-                label=f"pretrain {spec.architecture}.{spec.recipe}",
-                workers=workers,
-            )
-            torch.save(state_of(model), folder / "weights.pth")
+            given = {"spec": spec, "data": data, "folder": folder, "workers": workers}
+            launch.together(train, given, spec.processes, folder / "scratch")
     return store.folder(spec) / "weights.pth"
+
+
+def train(spec: PretrainSpec, data: TaskData, folder: Path, workers: int) -> None:
+    """Train in this process, or as one of several, and write ``folder``/weights.pth."""
+    recipe = recipe_named(spec.recipe)
+    images = data.open("train")
+    architecture = ARCHITECTURES[spec.architecture]
+    build = partial(Classifier, architecture, len(images.classes), view_loss=recipe.loss)
+    model = fit(
+        initialise(build, spec.seed),
+        TrainingCrops(images, recipe, spec.image_size, data.flip),
+        default_collate,
+        spec.budget,
+        family=architecture.family,
+        scope="mmengine",
+        seed=spec.seed,
+        folder=folder / "scratch",
+        label=f"pretrain {spec.architecture}.{spec.recipe}",
+        workers=workers,
+        unused_parameters=has_unused_parameters(architecture),
+    )
+    if is_main_process():
+        torch.save(state_of(model), folder / "weights.pth")
+
+
+def has_unused_parameters(architecture: Architecture) -> bool:
+    """Whether a classifier trains parameters without gradient: a Swin norms every stage, and only the last is read."""
+    return architecture.family == "swin"

@@ -2,7 +2,8 @@
 
 Three things make it so. The content of batch ``i`` depends on (seed, i) alone (`KeyedBatches`), the model's own
 draws in iteration ``i`` too (`KeyedDraws`), and a checkpoint of everything else is replaced atomically
-(`Resumable`). So a training that was killed and started again ends with the same weights.
+(`Resumable`). So a training that was killed and started again ends with the same weights. Several processes that
+`robnb.launch` has started share each batch.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank, get_world_size, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from robnb import progress
+from robnb import launch, progress
 from robnb.errors import UserError
 from robnb.names import choose
 from robnb.seeding import generator, seed_everything, seeded
@@ -111,17 +113,20 @@ class KeyedBatches(Dataset):
             return self.samples[int(self._order[offset])]
 
 
-class _From(Sampler):
-    """Positions ``start`` .. ``stop`` in order; ``start`` moves when a training resumes."""
+class _Share(Sampler):
+    """The positions of this process's share of each batch; iteration ``start`` moves when a training resumes."""
 
-    def __init__(self, stop: int) -> None:
-        self.start, self.stop = 0, stop
+    def __init__(self, iterations: int, batch_size: int) -> None:
+        self.start, self.iterations, self.batch_size = 0, iterations, batch_size
+        self.size = launch.share(batch_size, get_world_size())
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.stop))
+        for iteration in range(self.start, self.iterations):
+            first = iteration * self.batch_size + get_rank() * self.size
+            yield from range(first, first + self.size)
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return (self.iterations - self.start) * self.size
 
 
 class KeyedLoop(IterBasedTrainLoop):
@@ -131,7 +136,7 @@ class KeyedLoop(IterBasedTrainLoop):
         """Train from the current iteration to the last."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
-        self.dataloader.sampler.start = self._iter * self.dataloader.batch_size
+        self.dataloader.sampler.start = self._iter
         self.runner.model.train()
         for batch in self.dataloader:
             self.run_iter(batch)
@@ -141,17 +146,18 @@ class KeyedLoop(IterBasedTrainLoop):
 
 
 class KeyedDraws(Hook):
-    """Dropout, drop-path and RoI sampling in iteration ``i`` come from (seed, i)."""
+    """Dropout, drop-path and RoI sampling in iteration ``i`` come from (seed, i), and in further processes the rank."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        seed_everything("train", self.seed, batch_idx)
+        rank = get_rank()
+        seed_everything("train", self.seed, batch_idx, *([rank] if rank else []))
 
 
 class FiniteLoss(Hook):
-    """Stops at the first loss that is not a number, before it reaches a checkpoint."""
+    """Stops at the first loss that is not a number in any process, before it reaches a checkpoint."""
 
     def __init__(self, label: str, lr: float) -> None:
         self.label, self.lr = label, lr
@@ -159,6 +165,7 @@ class FiniteLoss(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
+        outputs["loss"] = launch.mean_of_processes(outputs["loss"])
         loss = outputs["loss"].item()
         if not math.isfinite(loss):
             raise UserError(
@@ -180,8 +187,10 @@ class Resumable(Hook):
     ) -> None:
         if (batch_idx + 1) % self.interval == 0 and batch_idx + 1 < runner.max_iters:
             partial = self.path.with_suffix(".partial")
-            runner.save_checkpoint(str(partial.parent), partial.name, by_epoch=False)
-            os.replace(partial, self.path)
+            runner.save_checkpoint(str(partial.parent), partial.name, by_epoch=False)  # rank 0 only
+            if is_main_process():
+                os.replace(partial, self.path)
+            runner.model = launch.wrapped_anew(runner.model)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # mmengine stores pickled log buffers here, which torch >= 2.6 rightly refuses to load again.
@@ -234,8 +243,9 @@ def fit(
     label: str,
     workers: int = 0,
     checkpoint_every: int = 100,
+    unused_parameters: bool = False,
 ) -> nn.Module:
-    """Train ``model`` in place and return it, on the CPU.
+    """Train ``model`` in place and return it, on the CPU; in each process of `robnb.launch`, with its share of a batch.
 
     Args:
         model: an mmengine model whose weights are already initialised and loaded.
@@ -243,40 +253,40 @@ def fit(
         family: "resnet" or "swin", which chooses the optimizer.
         scope: mmengine's registry scope, "mmdet", "mmseg" or "mmengine".
         folder: where the unfinished training lives; if it holds a checkpoint, training goes on from there.
+        unused_parameters: whether some of the parameters that are trained get no gradient.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the loss is not finite, or the processes cannot share a batch evenly.
     """
     checkpoint = folder / "resume.pth"
+    resume = launch.as_rank_0_says(checkpoint.exists())
+    hooks = [KeyedDraws(seed), launch.CommonStatistics(), FiniteLoss(label, budget.lr)]
+    hooks += [Resumable(checkpoint, checkpoint_every), *([ShowProgress(label)] if is_main_process() else [])]
     runner = Runner(
-        model=model,
+        model=launch.wrapped(model, unused_parameters),
         work_dir=str(folder),
         train_dataloader=_loader(samples, collate, budget, seed, workers),
         train_cfg={"type": KeyedLoop, "max_iters": budget.iterations},
         optim_wrapper=_optimizer(family, budget.lr),
         param_scheduler=_schedule(budget.iterations),
         default_hooks={"logger": None, "checkpoint": None, "sampler_seed": None, "timer": None},
-        custom_hooks=[
-            KeyedDraws(seed),
-            FiniteLoss(label, budget.lr),
-            Resumable(checkpoint, checkpoint_every),
-            ShowProgress(label),
-        ],
+        custom_hooks=hooks,
         default_scope=scope,
         randomness={"seed": seed},
         log_level="ERROR",
         experiment_name=folder.parent.name,  # mmengine's registry of scopes wants one for each training
-        load_from=str(checkpoint) if checkpoint.exists() else None,
-        resume=checkpoint.exists(),
+        launcher="pytorch" if is_distributed() else "none",
+        load_from=str(checkpoint) if resume else None,
+        resume=resume,
     )
     runner.train()
     return model.cpu().eval()
 
 
 def _loader(samples: Dataset, collate: Callable[[list], Any], budget: Budget, seed: int, workers: int) -> DataLoader:
-    positions = budget.iterations * budget.batch_size
-    batches = KeyedBatches(samples, seed, positions)
-    return DataLoader(batches, budget.batch_size, sampler=_From(positions), collate_fn=collate, num_workers=workers)
+    batches = KeyedBatches(samples, seed, budget.iterations * budget.batch_size)
+    sampler = _Share(budget.iterations, budget.batch_size)
+    return DataLoader(batches, sampler.size, sampler=sampler, collate_fn=collate, num_workers=workers)
 
 
 def _optimizer(family: str, lr: float) -> dict[str, Any]:

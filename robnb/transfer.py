@@ -9,15 +9,18 @@ from typing import ClassVar
 
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.dist import is_main_process
 from torch import nn
 from torch.utils.data import Dataset, default_collate
 
+from robnb import launch
 from robnb.augment.regular import Regular
 from robnb.data.sources import TaskData
+from robnb.errors import UserError
 from robnb.models import detector, segmentor
 from robnb.models.backbones import ARCHITECTURES, Architecture, BackboneName, load_backbone
 from robnb.models.classifier import Classifier
-from robnb.pretrain import TrainingCrops
+from robnb.pretrain import TrainingCrops, has_unused_parameters
 from robnb.store import Spec, Store
 from robnb.training import Budget, fit, initialise, state_of
 
@@ -36,6 +39,12 @@ class TransferSpec(Spec):
         data: fingerprint of the training set.
         scale: (width, height) the image is resized to fit, keeping its ratio, as in mm's Resize; for
             classification (short side after resizing, side of the centre square).
+        processes: how many train together, on one GPU each. They share each batch evenly and average their gradients,
+            but a head's BatchNorm and the losses that count objects or pixels see one share each, so the weights
+            depend on their number.
+
+    Raises:
+        UserError: the processes cannot share a batch evenly, or a share is too small.
     """
 
     kind: ClassVar[str] = "transfer"
@@ -48,6 +57,15 @@ class TransferSpec(Spec):
     scale: tuple[int, int]
     budget: Budget
     seed: int
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        images = launch.share(self.budget.batch_size, self.processes)
+        if self.task == "segmentation" and images < 2:
+            raise UserError(
+                "segmentation trains with one image a process, and UperNet's BatchNorm needs two: "
+                "raise batch_size or lower processes."
+            )
 
     @property
     def architecture(self) -> Architecture:
@@ -68,22 +86,31 @@ def transfer(spec: TransferSpec, weights: Path, data: TaskData, store: Store, wo
     """Train the task's model on a backbone from ``weights`` and keep it; returns the file of its state dict."""
     with store.work(spec) as folder:
         if folder is not None:
-            model = initialise(partial(build_model, spec), spec.seed)
-            load_backbone(model.backbone, weights)
-            fit(
-                model,
-                training_samples(spec, data),
-                default_collate if spec.task == "classification" else pseudo_collate,
-                spec.budget,
-                family=spec.architecture.family,
-                scope=SCOPES[spec.task],
-                seed=spec.seed,
-                folder=folder / "scratch",
-                label=f"{spec.regime} {spec.task} {spec.backbone}",
-                workers=workers,
-            )
-            torch.save(state_of(model), folder / "weights.pth")
+            given = {"spec": spec, "weights": weights, "data": data, "folder": folder, "workers": workers}
+            launch.together(train, given, spec.processes, folder / "scratch")
     return store.folder(spec) / "weights.pth"
+
+
+def train(spec: TransferSpec, weights: Path, data: TaskData, folder: Path, workers: int) -> None:
+    """Train in this process, or as one of several, and write ``folder``/weights.pth."""
+    classifies, frozen = spec.task == "classification", spec.regime == "fixed_feature"
+    model = initialise(partial(build_model, spec), spec.seed)
+    load_backbone(model.backbone, weights)
+    fit(
+        model,
+        training_samples(spec, data),
+        default_collate if classifies else pseudo_collate,
+        spec.budget,
+        family=spec.architecture.family,
+        scope=SCOPES[spec.task],
+        seed=spec.seed,
+        folder=folder / "scratch",
+        label=f"{spec.regime} {spec.task} {spec.backbone}",
+        workers=workers,
+        unused_parameters=classifies and not frozen and has_unused_parameters(spec.architecture),
+    )
+    if is_main_process():
+        torch.save(state_of(model), folder / "weights.pth")
 
 
 def training_samples(spec: TransferSpec, data: TaskData) -> Dataset:

@@ -12,8 +12,11 @@ import small
 import torch
 from torch.utils.data import Dataset
 
+from robnb import training
 from robnb.errors import UserError
-from robnb.training import Budget, KeyedBatches
+from robnb.pretrain import PretrainSpec
+from robnb.training import Budget, KeyedBatches, KeyedDraws
+from robnb.transfer import TransferSpec
 
 
 class Numbers(Dataset):
@@ -41,6 +44,60 @@ def test_a_position_does_not_depend_on_order_workers_or_what_was_drawn_before():
     loader = torch.utils.data.DataLoader(batches, batch_size=5, num_workers=2, collate_fn=list)
     assert [item for batch in loader for item in batch] == in_order
     assert [KeyedBatches(Numbers(), 1, 15)[p] for p in range(15)] != in_order
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_each_batch(monkeypatch, processes):
+    """Iteration by iteration their shares are disjoint, equally large, and together the batch; so too from the middle."""
+    monkeypatch.setattr(training, "get_world_size", lambda: processes)
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr(training, "get_rank", lambda rank=rank: rank)
+        loader = training._loader(Numbers(), list, Budget(4, 6, 0.1), 0, 0)
+        loader.sampler.start = 1
+        assert len(loader) == 3
+        shares.append(list(loader))
+    assert {len(batch) for share in shares for batch in share} == {6 // processes}
+    whole = [KeyedBatches(Numbers(), 0, 24)[p] for p in range(6, 24)]
+    assert [item for iteration in zip(*shares, strict=True) for share in iteration for item in share] == whole
+
+
+def test_each_process_has_draws_of_its_own(monkeypatch):
+    def drawn(rank: int, iteration: int) -> float:
+        monkeypatch.setattr(training, "get_rank", lambda: rank)
+        KeyedDraws(0).before_train_iter(None, iteration)
+        return float(torch.rand(1))
+
+    draws = [drawn(rank, iteration) for rank in (0, 1, 2) for iteration in (0, 1, 2)]
+    assert len(set(draws)) == 9
+    assert drawn(1, 2) == draws[5]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "message"),
+    [
+        (8, 3, "3 processes cannot share a batch of 8 images evenly: make batch_size a multiple"),
+        (8, 0, "processes is 0: give the number"),
+        (8, "2", "processes is '2': give the number"),
+        (8, True, "processes is True: give the number"),
+    ],
+)
+def test_a_number_of_processes_is_checked(batch_size, processes, message):
+    with pytest.raises(UserError, match=message):
+        PretrainSpec("resnet_nano", "regular", "", 64, Budget(1, batch_size, 0.1), 0, processes)
+    with pytest.raises(UserError, match=message):
+        budget = Budget(1, batch_size, 0.1)
+        TransferSpec("resnet_nano.regular", "", "detection", "", "", 10, (64, 64), budget, 0, processes)
+
+
+def test_a_segmentor_gets_two_images_a_process():
+    with pytest.raises(UserError, match="segmentation trains with one image a process, .* needs two: raise batch_size"):
+        TransferSpec("resnet_nano.regular", "", "segmentation", "", "", 10, (64, 64), Budget(1, 4, 0.1), 0, 4)
+
+
+def test_the_number_of_processes_is_part_of_the_key():
+    one, two = (PretrainSpec("resnet_nano", "regular", "", 64, Budget(1, 8, 0.1), 0, n) for n in (1, 2))
+    assert one.key != two.key
 
 
 def pretrained(outputs: Path, iterations: int = 12, **changes: object) -> dict[str, torch.Tensor]:
