@@ -23,6 +23,9 @@
 #
 # **How to read the numbers.** P is the score on clean images, mPC the mean score over corruptions, and
 # *drop* = 1 - mPC/P the share that the corruptions take away. Low drop means robust, whatever P is.
+# Every number carries its 95 % bootstrap interval in brackets: how far it would move with other test images of the same
+# kind. It says nothing of another training, nor of other draws of the corruptions; `training_seeds` and `replicates`
+# are for those.
 
 # %%
 """Fixed-feature transfer to detection and segmentation, clean and corrupted."""
@@ -30,7 +33,7 @@
 import pandas as pd
 from IPython.display import Markdown, display
 
-from robnb import metrics, plots, tables
+from robnb import plots, tables
 from robnb.study import Study
 
 # %% tags=["parameters"]
@@ -53,8 +56,18 @@ corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) |
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
 engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
 test_images = None  # images scored per condition, from the first; None scores the whole test split
-seed = 0  # of miniworld, initialisation, batch order and corruptions
-workers = 2  # loader processes; no result depends on it
+replicates = 1  # draws of each corruption per image; more give the variance between draws
+resamples = 1000  # bootstrap resamples of the test images, for the 95 % intervals
+seed = 0  # of miniworld, the corruptions and the bootstrap
+training_seeds = [0]  # one pretraining and transfer for each; several give the variance between trainings
+workers = 2  # worker processes for data; of the sweep with scheduler local; no result depends on it
+processes = 1  # training processes, each on a GPU of its own (torchrun)
+scheduler = None  # of the sweep: None (this process) | local (worker processes here) | tcp://host:port (a Dask cluster)
+inference = {
+    "precision": "float32",
+    "channels_last": False,
+    "compile": False,
+}  # of scoring; precision: float32 | bfloat16 | float16
 scales = {
     "upstream": [64, 64],
     "detection": [160, 128],
@@ -117,9 +130,8 @@ plots.save(grid, study.folder, "corruptions")
 
 # %%
 backbones_trained = study.pretrain()
-upstream_scores = study.evaluate(list(backbones_trained.values()))
-conditions = [(condition.corruption, condition.severity) for condition in study.conditions]
-tables.overview(metrics.summarise(upstream_scores, conditions)).round(1)
+upstream_scored = study.evaluate(backbones_trained)
+tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
 
 # %% [markdown]
 # ## Downstream: only the head learns
@@ -135,33 +147,41 @@ segmentors = study.transfer(backbones_trained, "fixed_feature", "segmentation")
 # %% [markdown]
 # ## Scores on clean and corrupted test images
 #
-# Box and mask AP are COCO's (mean over IoU 0.50 to 0.95), mIoU is mmsegmentation's. A missing cell in the grid is an
-# error, never a zero.
+# Box and mask AP are COCO's (mean over IoU 0.50 to 0.95), mIoU is mmsegmentation's. What was scored, on how many
+# images:
 
 # %%
-scores = pd.concat([upstream_scores, study.evaluate(detectors), study.evaluate(segmentors)], ignore_index=True)
-summary = metrics.summarise(scores, conditions)
-downstream = summary[summary["task"] != "upstream"]
+evaluations = [upstream_scored, study.evaluate(detectors), study.evaluate(segmentors)]
+conditions = [(condition.corruption, condition.severity) for condition in study.conditions]
+tables.grid_status(pd.concat([evaluation.scores for evaluation in evaluations]), conditions)
+
+# %% [markdown]
+# Means are made of a complete grid only: a missing cell is an error here, never a zero. The bootstrap then draws the
+# test images again and again, with replacement, and computes every number from each draw.
+
+# %%
+results = study.results(evaluations)
+downstream = results.summary[results.summary["task"] != "upstream"]
 
 # %% [markdown]
 # ### Table 1: detection, drop per category in percent
 #
 # Beside the paper's COCO numbers. Outside the paper profile these are two different worlds: compare the order of the
-# backbones and the direction of the differences, not the sizes.
+# backbones and the direction of the differences, not the sizes. The paper prints no intervals.
 
 # %%
-tables.beside_paper(downstream, "box_AP", study.profile).round(1)
+tables.beside_paper(downstream, "box_AP", study.profile)
 
 # %% [markdown]
 # ### Table 2: semantic segmentation, drop per category in percent
 
 # %%
-tables.beside_paper(downstream, "mIoU", study.profile).round(1)
+tables.beside_paper(downstream, "mIoU", study.profile)
 
 # %% [markdown]
 # ### The same as a figure
 #
-# Lower bars are more robust.
+# Lower bars are more robust. The whiskers are the intervals; an arrow head says that one goes on beyond the figure.
 
 # %%
 plots.save(plots.drop_by_category(downstream, ["box_AP", "mask_AP", "mIoU"]), study.folder, "drop_by_category")
@@ -173,30 +193,58 @@ plots.save(plots.drop_by_category(downstream, ["box_AP", "mask_AP", "mIoU"]), st
 plots.save(plots.clean_and_corrupted(downstream, ["box_AP", "mask_AP", "mIoU"]), study.folder, "clean_and_corrupted")
 
 # %% [markdown]
-# And corruption by corruption, for the two headline metrics:
+# And corruption by corruption, for the two headline metrics (the intervals of the scores are in `scores.csv`):
 
 # %%
-display(plots.save(plots.drop_by_corruption(scores, "box_AP"), study.folder, "drop_by_corruption_box_AP"))
-plots.save(plots.drop_by_corruption(scores, "mIoU"), study.folder, "drop_by_corruption_mIoU")
+for metric in ("box_AP", "mIoU"):
+    heat_map = plots.drop_by_corruption(results.scores, conditions, metric)
+    display(plots.save(heat_map, study.folder, f"drop_by_corruption_{metric}"))
 
 # %% [markdown]
 # ## What we find
 #
-# Each model against the first backbone, computed from the tables above.
+# Each model against the first backbone, on the same images: the difference of the drops, with the interval of the
+# *paired* difference. It is usually narrower than the bars above suggest, because both models find the same images
+# hard. Where an interval holds zero, no order is claimed, and the marker is open.
 
 # %%
-baseline = tables.label(*study.backbones[0].split("."))
-comparison = tables.against_baseline(summary, baseline)
-Markdown(tables.sentences(comparison, baseline))
+differences = results.differences(study.baseline)
+plots.save(plots.differences(differences, study.baseline), study.folder, "differences")
+
+# %% [markdown]
+# The same in sentences, computed from the table. One interval in twenty misses the truth by chance, so a single
+# category that stands out among many is not yet a finding.
+
+# %%
+comparison = tables.against_baseline(differences, study.baseline, results.scores)
+Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summary)))
+
+# %% [markdown]
+# And the question in one number: Kendall's tau between the models' drops upstream and downstream, 1 for the same order
+# and -1 for the reverse. Its interval is for these models on other images, not for other models.
+
+# %%
+agreement = results.agreement()
+plots.save(plots.agreement(results.summary, agreement), study.folder, "agreement")
+
+# %%
+Markdown(tables.agreement_sentences(agreement))
 
 # %% [markdown]
 # ## Limits
 #
-# One training seed and one draw of each corruption, no intervals: small differences may be chance. In miniworld the
-# upstream and downstream classes are the same ten digits, which makes transfer easier than from ImageNet to COCO, and
-# a small network leaves less to lose. Severity 1 is the paper's protocol and the mildest.
+# The intervals cover the test images and nothing else. A second training, or a second draw of the corruptions, would
+# move the numbers too; by how much, the table shows as standard deviations beside that of the images, in percentage
+# points, where `training_seeds` and `replicates` ask for more than one. Where they do not, it is unknown, not zero.
+
+# %%
+tables.variance_table(results.variance())
+
+# %% [markdown]
+# In miniworld the upstream and downstream classes are the same ten digits, which makes transfer easier than from
+# ImageNet to COCO, and a small network leaves less to lose. Severity 1 is the paper's protocol and the mildest.
 #
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-study.finish(scores, summary).round(1)
+tables.with_intervals(study.finish(results))

@@ -22,6 +22,9 @@
 #
 # **How to read the numbers.** P is the score on clean images, mPC the mean score over corruptions, and
 # *drop* = 1 - mPC/P the share that the corruptions take away. Low drop means robust, whatever P is.
+# Every number carries its 95 % bootstrap interval in brackets: how far it would move with other test images of the same
+# kind. It says nothing of another training, nor of other draws of the corruptions; `training_seeds` and `replicates`
+# are for those.
 
 # %%
 """Full-network transfer to detection, segmentation and classification, clean and corrupted."""
@@ -29,7 +32,7 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from robnb import metrics, plots, tables
+from robnb import plots, tables
 from robnb.study import Study
 
 # %% tags=["parameters"]
@@ -52,8 +55,18 @@ corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) |
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
 engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
 test_images = None  # images scored per condition, from the first; None scores the whole test split
-seed = 0  # of miniworld, initialisation, batch order and corruptions
-workers = 2  # loader processes; no result depends on it
+replicates = 1  # draws of each corruption per image; more give the variance between draws
+resamples = 1000  # bootstrap resamples of the test images, for the 95 % intervals
+seed = 0  # of miniworld, the corruptions and the bootstrap
+training_seeds = [0]  # one pretraining and transfer for each; several give the variance between trainings
+workers = 2  # worker processes for data; of the sweep with scheduler local; no result depends on it
+processes = 1  # training processes, each on a GPU of its own (torchrun)
+scheduler = None  # of the sweep: None (this process) | local (worker processes here) | tcp://host:port (a Dask cluster)
+inference = {
+    "precision": "float32",
+    "channels_last": False,
+    "compile": False,
+}  # of scoring; precision: float32 | bfloat16 | float16
 scales = {
     "upstream": [64, 64],
     "detection": [160, 128],
@@ -102,7 +115,7 @@ plots.save(plots.samples(tasks["classification"].open("test"), 8), study.folder,
 
 # %%
 backbones_trained = study.pretrain()
-frames = [study.evaluate(list(backbones_trained.values()))]
+evaluations = [study.evaluate(backbones_trained)]
 
 # %% [markdown]
 # ## Downstream: every weight learns
@@ -113,26 +126,52 @@ frames = [study.evaluate(list(backbones_trained.values()))]
 # %%
 for task in ("detection", "segmentation", "classification"):
     models = study.transfer(backbones_trained, "full_network", task)
-    frames.append(study.evaluate(models))
+    evaluations.append(study.evaluate(models))
+
+# %% [markdown]
+# What was scored, on how many images:
 
 # %%
 conditions = [(condition.corruption, condition.severity) for condition in study.conditions]
-scores = pd.concat(frames, ignore_index=True)
-summary = metrics.summarise(scores, conditions)
+tables.grid_status(pd.concat([evaluation.scores for evaluation in evaluations]), conditions)
+
+# %% [markdown]
+# Means are made of a complete grid only. The bootstrap draws the test images again and again, with replacement, and
+# computes every number from each draw.
+
+# %%
+results = study.results(evaluations)
+summary = results.summary
 
 # %% [markdown]
 # ## Figure 2: the drop on each task
 #
-# Lower bars are more robust. If robustness transferred in order, the panels would have the same profile.
+# Lower bars are more robust; the whiskers are the intervals, and an arrow head says that one goes on beyond the figure.
+# If robustness transferred in order, the panels would have the same profile.
 
 # %%
 plots.save(plots.drop_by_task(summary), study.folder, "drop_by_task")
 
 # %% [markdown]
-# The same as numbers, with the rank of each backbone on each task (1 loses least):
+# The same as numbers, with the rank of each backbone on each task (1 loses least). Ranks are of the estimates: where
+# the intervals overlap widely, another test set may well turn two of them round.
 
 # %%
-tables.rank_agreement(summary).round(1)
+tables.with_intervals(tables.rank_table(summary))
+
+# %% [markdown]
+# ## Does the order upstream reappear downstream?
+#
+# The paper's question in one number for each task: Kendall's tau between the models' drops upstream and downstream, 1
+# for the same order and -1 for the reverse. Its interval is for these models on other images, not for other models, and
+# with few models tau has few values.
+
+# %%
+agreement = results.agreement()
+plots.save(plots.agreement(summary, agreement), study.folder, "agreement")
+
+# %%
+Markdown(tables.agreement_sentences(agreement))
 
 # %% [markdown]
 # ## By category of corruptions
@@ -154,21 +193,37 @@ plots.save(
 # %% [markdown]
 # ## What we find
 #
-# Each model against the first backbone, computed from the tables above.
+# Each model against the first backbone, on the same images: the difference of the drops, with the interval of the
+# *paired* difference. It is usually narrower than the bars above suggest, because both models find the same images
+# hard. Where an interval holds zero, no order is claimed, and the marker is open.
 
 # %%
-baseline = tables.label(*study.backbones[0].split("."))
-comparison = tables.against_baseline(summary, baseline)
-Markdown(tables.sentences(comparison, baseline))
+differences = results.differences(study.baseline)
+plots.save(plots.differences(differences, study.baseline), study.folder, "differences")
+
+# %% [markdown]
+# The same in sentences, computed from the table. One interval in twenty misses the truth by chance, so a single
+# category that stands out among many is not yet a finding.
+
+# %%
+comparison = tables.against_baseline(differences, study.baseline, results.scores)
+Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summary)))
 
 # %% [markdown]
 # ## Limits
 #
-# One training seed and one draw of each corruption, no intervals: small differences, and ranks that hang on them, may
-# be chance. The paper prints no numbers for its figure 2, so there are none to stand beside ours. Severity 1 is the
-# paper's protocol and the mildest.
+# The intervals cover the test images and nothing else. A second training, or a second draw of the corruptions, would
+# move the numbers too; by how much, the table shows as standard deviations beside that of the images, in percentage
+# points, where `training_seeds` and `replicates` ask for more than one. Where they do not, it is unknown, not zero.
+
+# %%
+tables.variance_table(results.variance())
+
+# %% [markdown]
+# The paper prints no numbers for its figure 2, so there are none to stand beside ours. Severity 1 is the paper's
+# protocol and the mildest.
 #
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-study.finish(scores, summary).round(1)
+tables.with_intervals(study.finish(results))

@@ -10,6 +10,11 @@ import sys
 from tqdm import tqdm
 
 
-def bar(total: int, label: str, initial: int = 0) -> tqdm:
-    """A bar that writes a line at most every ten seconds and always its last state."""
-    return tqdm(total=total, desc=label, initial=initial, file=sys.stdout, mininterval=10, ascii=True, ncols=88)
+def bar(total: int, label: str, initial: int = 0, unit: str = "it") -> tqdm:
+    """A bar that writes a line at most every ten seconds and always its last state.
+
+    It says how many units a second, and how long it will take.
+    """
+    return tqdm(
+        total=total, desc=label, initial=initial, unit=unit, file=sys.stdout, mininterval=10, ascii=True, ncols=88
+    )

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from robnb import provenance
 from robnb.errors import UserError
@@ -91,8 +91,8 @@ class Store:
         ``scratch`` is dropped at the end. Yields None when the work is finished already. A second process that
         wants the same work waits for the first.
         """
-        unfinished = self.root / "unfinished" / f"{spec.kind}-{spec.key}"
-        with FileLock(f"{unfinished}.lock"), _full_disk_said_clearly(self.root):
+        unfinished = self._unfinished(spec)
+        with self._alone(spec), _full_disk_said_clearly(self.root):
             if self.has(spec):
                 yield None
                 return
@@ -104,6 +104,29 @@ class Store:
             write_json(unfinished / "provenance.json", provenance.stamp(seconds=time.time() - started))
             self.folder(spec).parent.mkdir(exist_ok=True)
             os.replace(unfinished, self.folder(spec))
+
+    def reopen(self, spec: Spec) -> None:
+        """Make finished work unfinished, with all its files: something in it was damaged from outside."""
+        with self._alone(spec):
+            if self.has(spec):
+                shutil.rmtree(self._unfinished(spec), ignore_errors=True)
+                os.replace(self.folder(spec), self._unfinished(spec))
+
+    def _unfinished(self, spec: Spec) -> Path:
+        return self.root / "unfinished" / f"{spec.kind}-{spec.key}"
+
+    @contextmanager
+    def _alone(self, spec: Spec) -> Iterator[None]:
+        lock = FileLock(f"{self._unfinished(spec)}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for another run that is at {spec.kind} {spec.key}", flush=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def put(self, spec: Spec, result: Any) -> None:
         """Keep a small result as JSON, unless the same work is there already."""

@@ -1,7 +1,15 @@
 """A small miniworld and a study on it, for the tests that train and score."""
 
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from robnb.study import Study
 
@@ -24,10 +32,33 @@ def study(outputs: Path, **changes: Any) -> Study:
     parameters: dict[str, Any] = {
         "notebook": "test", "profile": "smoke", "outputs": str(outputs), "data": "miniworld", "data_root": "",
         "miniworld": COUNTS, "backbones": ["resnet_nano.regular"], "corruptions": ["gaussian_noise", "fog"],
-        "severities": [1], "engine": "fast", "test_images": None, "seed": 0, "workers": 0,
+        "severities": [1], "engine": "fast", "test_images": None, "replicates": 1, "resamples": 100,
+        "seed": 0, "training_seeds": [0], "workers": 0, "processes": 1, "scheduler": None,
+        "inference": {"precision": "float32", "channels_last": False, "compile": False},
         "scales": {
             "upstream": [64, 64], "detection": [160, 128], "segmentation": [160, 128], "classification": [64, 64],
         },
         "upstream": budgets(), "detection": budgets(), "segmentation": budgets(), "classification": budgets(),
     }  # fmt: skip
     return Study(**{**parameters, **changes})
+
+
+def pycocotools_ap(annotation_file: Path | str, results_file: Path | str, iou_type: str) -> float:
+    """AP in percent by pycocotools alone, from files."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(annotation_file)
+        evaluation = COCOeval(truth, truth.loadRes(str(results_file)), iou_type)
+        evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+    return 100 * evaluation.stats[0]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text())
+
+
+@contextlib.contextmanager
+def meanwhile(function: Callable[[], Any]) -> Iterator[Future]:
+    """Run something in a thread beside the block."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(function)

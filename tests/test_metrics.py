@@ -12,7 +12,7 @@ from robnb.names import CATEGORIES, CORRUPTIONS
 
 def rows(values: dict[tuple[str, int], float], weights: str = "regular", n_images: int = 10) -> pd.DataFrame:
     scored = ("resnet_nano", weights, "detection", "fixed_feature", "box_AP", 0)
-    return pd.DataFrame([(*scored, c, s, value, n_images) for (c, s), value in values.items()], columns=COLUMNS)
+    return pd.DataFrame([(*scored, c, s, 0, value, n_images) for (c, s), value in values.items()], columns=COLUMNS)
 
 
 def by_category(summary: pd.DataFrame, column: str) -> dict[str, float]:
@@ -32,6 +32,15 @@ def test_severities_are_averaged_inside_a_corruption_first():
     scores = rows({("clean", 0): 100, ("fog", 1): 90, ("fog", 3): 70, ("fog", 5): 50, ("snow", 1): 30})
     conditions = list(zip(scores["corruption"], scores["severity"], strict=True))
     assert by_category(summarise(scores, conditions), "mPC")["all"] == (70 + 30) / 2
+
+
+def test_draws_are_averaged_inside_a_severity_first():
+    scores = rows({("clean", 0): 100, ("fog", 1): 90, ("fog", 3): 70})
+    again = scores[1:2].assign(replicate=1, value=50), scores[2:3].assign(replicate=1, value=70)
+    conditions = [("clean", 0), ("fog", 1), ("fog", 3)]
+    assert by_category(summarise(pd.concat([scores, *again]), conditions), "mPC")["all"] == ((90 + 50) / 2 + 70) / 2
+    with pytest.raises(UserError, match="fog severity 3 replicate 1 missing"):
+        summarise(pd.concat([scores, again[0]]), conditions)
 
 
 def test_all_weighs_corruptions_not_categories():

@@ -26,6 +26,14 @@ from robnb.study import Study
         ({"detection": {"resnet": {"iterations": 1, "batch_size": 1, "lr": "1e-3"}}}, r"1e-3.*write 1\.0e-3"),
         ({"detection": {"swin": {"iterations": 1, "batch_size": 1, "lr": 0.1}}}, "add detection.resnet"),
         ({"detection": {"resnett": {}}}, "did you mean 'resnet'"),
+        ({"detection": small.budgets(batch_size=3), "processes": 2}, "batch_size"),
+        ({"scheduler": "loca"}, r"scheduler is 'loca': it must be null .* local .* or the address"),
+        ({"replicates": 0}, "replicates is 0: it must be at least 1"),
+        ({"resamples": 39}, "resamples is 39: it must be at least 40"),
+        ({"training_seeds": [1, 1]}, r"training_seeds is \[1, 1\]: name at least one seed, and each only once"),
+        ({"training_seeds": []}, "name at least one seed"),
+        ({"inference": {"precison": "bfloat16"}}, "unknown setting of inference 'precison': did you mean 'precision'"),
+        ({"inference": {"precision": "half"}}, "unknown precision 'half'"),
         ({"miniworld": {"upstrem_train": 10}}, "unknown split of miniworld 'upstrem_train': did you mean"),
     ],
 )
@@ -51,8 +59,8 @@ def test_a_misspelt_injected_parameter_is_found():
 def test_settings_for_one_backbone_go_before_its_familys(tmp_path):
     settings = {**small.budgets(4), "resnet_nano.augmix": {"iterations": 9, "batch_size": 2, "lr": 0.5}}
     study = small.study(tmp_path, backbones=["resnet_nano.regular", "resnet_nano.augmix"], upstream=settings)
-    assert study._budget("upstream", "resnet_nano.augmix").iterations == 9
-    assert study._budget("upstream", "resnet_nano.regular").iterations == 4
+    assert study.budget("upstream", "resnet_nano.augmix").iterations == 9
+    assert study.budget("upstream", "resnet_nano.regular").iterations == 4
 
 
 def test_the_paper_profile_stops_at_once_and_lists_every_missing_file(tmp_path):
@@ -75,25 +83,43 @@ def test_the_paper_profile_stops_at_once_and_lists_every_missing_file(tmp_path):
 
 
 def test_end_to_end_table_and_products(tmp_path):
-    """All tasks and both regimes give a complete long table; products carry the profile and the parameters."""
+    """All tasks and both regimes give a complete long table; products carry the profile, intervals and parameters."""
     study = small.study(tmp_path, backbones=["resnet_nano.regular", "swin_nano.regular"])
     upstream = study.pretrain()
-    frames = [study.evaluate(list(upstream.values()))]
+    evaluations = [study.evaluate(upstream)]
     for regime in ("fixed_feature", "full_network"):
         for task in ("detection", "segmentation", "classification"):
-            frames.append(study.evaluate(study.transfer(upstream, regime, task)))
-    scores = pd.concat(frames, ignore_index=True)
-    assert list(scores.columns) == COLUMNS
-    conditions = [(c.corruption, c.severity) for c in study.conditions]
+            evaluations.append(study.evaluate(study.transfer(upstream, regime, task)))
+    results = study.results(evaluations)
+    scores = results.scores
+    assert list(scores.columns) == [*COLUMNS, "low", "high"]
     assert len(scores) == 2 * 3 * (1 + 2 * 4), "backbones x conditions x (top1; two APs, mIoU, top1 per regime)"
     assert scores["value"].between(0, 100).all()
-    summary = summarise(scores, conditions)
-    study.finish(scores, summary)
+    assert (scores["low"] <= scores["value"]).all() and (scores["value"] <= scores["high"]).all()
+    overview = study.finish(results)
+    assert len(overview) == 2 * (1 + 2 * 4)
     written = pd.read_csv(study.folder / "scores.csv")
-    pd.testing.assert_frame_equal(written[COLUMNS], scores, check_dtype=False)
-    assert set(written["profile"]) == {"smoke"}
+    pd.testing.assert_frame_equal(written[list(scores.columns)], scores, check_dtype=False)
+    for name in ("scores", "drops", "differences", "agreement", "variance", "summary"):
+        assert set(pd.read_csv(study.folder / f"{name}.csv")["profile"]) == {"smoke"}
     stamp = json.loads((study.folder / "provenance.json").read_text())
     assert stamp["parameters"]["seed"] == 0 and stamp["versions"]["mmdet"] and stamp["seconds"] > 0
+
+
+def test_training_seeds_and_replicates_are_averaged_and_their_variance_is_given(tmp_path):
+    study = small.study(tmp_path, training_seeds=[0, 5], replicates=2)
+    upstream = study.pretrain()
+    assert [model.seed for model in upstream] == [0, 5] and upstream[0].path != upstream[1].path
+    models = study.transfer(upstream, "fixed_feature", "classification")
+    assert [model.seed for model in models] == [0, 5]
+    results = study.results([study.evaluate(upstream), study.evaluate(models)])
+    assert len(results.scores) == 4 * (1 + 2 * 2), "models x (clean, conditions x replicates)"
+    assert set(results.summary["seeds"]) == {2}
+    by_hand = summarise(results.scores, [(c.corruption, c.severity) for c in study.conditions])
+    mine = results.summary.set_index(["task", "category"])["mPC"]
+    for key, rows in by_hand.groupby(["task", "category"]):
+        assert mine[key] == pytest.approx(rows["mPC"].mean())
+    assert len(results.variance()) > 0
 
 
 def test_models_are_shared_not_trained_twice(tmp_path, monkeypatch):
@@ -102,6 +128,6 @@ def test_models_are_shared_not_trained_twice(tmp_path, monkeypatch):
     models = first.transfer(upstream, "fixed_feature", "detection")
     monkeypatch.setattr("robnb.training.Runner", None)
     second = small.study(tmp_path, notebook="two")
-    assert second.pretrain()["resnet_nano.regular"].path == upstream["resnet_nano.regular"].path
+    assert second.pretrain()[0].path == upstream[0].path
     again = second.transfer(second.pretrain(), "fixed_feature", "detection")
     assert [model.path for model in again] == [model.path for model in models]

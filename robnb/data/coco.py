@@ -79,7 +79,8 @@ class CocoImages(Dataset[Sample]):
 
     def _instances(self, coco_id: int, height: int, width: int) -> Instances:
         annotations = self._annotations[coco_id]
-        boxes = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)
+        annotated = np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4)
+        boxes = annotated.astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         return Instances(
             boxes=boxes,
@@ -87,6 +88,7 @@ class CocoImages(Dataset[Sample]):
             masks=[to_rle(a["segmentation"], height, width) for a in annotations],
             crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool),
             coco_id=coco_id,
+            annotated=annotated,
         )
 
 

@@ -21,6 +21,8 @@ class Instances:
         masks: one COCO RLE dict (``size`` [H, W], ``counts`` bytes) per object, for ``pycocotools.mask``.
         crowd: bool (N,). COCO's crowd regions: kept for scoring, where they are ignored; not for training.
         coco_id: the image's id in the annotation file.
+        annotated: float64 (N, 4), the boxes as the annotation file has them: left, top, width, height. What COCO's
+            scores are computed from; ``boxes`` are rounded.
     """
 
     boxes: np.ndarray
@@ -28,6 +30,7 @@ class Instances:
     masks: list[dict[str, Any]] = field(repr=False)
     crowd: np.ndarray
     coco_id: int
+    annotated: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

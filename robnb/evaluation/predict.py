@@ -1,29 +1,77 @@
 """From RGB images to predictions at the image's own size, one predictor per task.
 
-A predictor takes a list of samples and gives one prediction for each:
+A predictor takes blocks of images on its device, each a uint8 (N, H, W, 3) tensor, and gives one prediction for each
+image:
 
-    classification   int, the class
+    classification   (K,) int32 ndarray: the best five classes (or all, if there are fewer), best first
     segmentation     (H, W) uint8 ndarray of classes
     detection        `Detections`
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import mmcv
 import numpy as np
 import torch
-from mmcv.transforms import Compose
-from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
 from pycocotools import mask as rle
 from torch import nn
+from torch.nn import functional
 from torchvision.transforms import v2
 
-from robnb.data.sample import Sample
 from robnb.errors import UserError
-from robnb.models import detector, segmentor
+from robnb.names import choose
+
+# After robnb.models.backbones, which registers the ops that mmdet and mmseg import.
+import robnb.models.backbones  # noqa: F401  isort: skip
+from mmdet.structures import DetDataSample  # isort: skip
+from mmseg.structures import SegDataSample  # isort: skip
+
+#: How many of its best classes a classifier's prediction keeps.
+TOP = 5
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a model is run. All of it can change a score in its last digits, so it is part of every result's key.
+
+    Attributes:
+        precision: "float32", or autocast to "bfloat16" or "float16".
+        channels_last: keep images and weights channel by channel for each pixel.
+        compile: compile the backbone with torch.compile.
+
+    Raises:
+        UserError: unknown precision.
+    """
+
+    precision: str = "float32"
+    channels_last: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        choose(self.precision, PRECISIONS, "precision")
+
+    def prepared(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The model in eval mode on the device, laid out and compiled."""
+        model = model.to(device)
+        if self.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if self.compile:
+            model.backbone.forward = torch.compile(model.backbone.forward)
+        model.eval()  # mmdet's returns None
+        return model
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """The context that a forward pass runs in."""
+        kind = PRECISIONS[self.precision]
+        return torch.autocast(device.type, dtype=kind, enabled=kind is not None)
 
 
 @dataclass(frozen=True)
@@ -44,73 +92,121 @@ class Detections:
 
 
 class ClassifierPredictor:
-    """Top-1 class.
+    """The best classes.
 
     The image is resized so that its short side is ``scale[0]`` pixels, and its centre square of side ``scale[1]``
     is taken (256 and 224 on ImageNet).
     """
 
-    def __init__(self, model: nn.Module, scale: tuple[int, int], device: torch.device) -> None:
-        self.model, self.device = model.to(device).eval(), device
+    #: Images of any sizes may share a batch.
+    mixes_shapes = True
+
+    def __init__(
+        self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Inference | None = None
+    ) -> None:
+        self.inference, self.device = inference or Inference(), device
+        self.model = self.inference.prepared(model, device)
         self.resize = v2.Compose([v2.Resize(scale[0], antialias=True), v2.CenterCrop(scale[1])])
 
     @torch.inference_mode()
-    def __call__(self, samples: list[Sample]) -> list[int]:
-        images = [self.resize(torch.from_numpy(sample.image).permute(2, 0, 1)) for sample in samples]
-        return self.model.logits(torch.stack(images).to(self.device)).argmax(dim=1).tolist()
+    def __call__(self, blocks: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        images = torch.cat([self.resize(block.permute(0, 3, 1, 2)) for block in blocks])
+        if self.inference.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.inference.autocast(self.device):
+            logits = self.model.logits(images).float()
+        return list(logits.topk(min(TOP, logits.shape[1]), dim=1).indices.to(torch.int32).cpu().numpy())
 
 
 class _MmPredictor:
-    """Runs mm's own shipped test pipeline and ``test_step`` on images that are already in memory."""
+    """Runs mm's ``test_step`` on images that are in memory, resized as mm's shipped test pipeline does."""
 
-    scope: str
+    #: Images of one batch have one size, so that no padding reaches a network.
+    mixes_shapes = False
+    data_sample: type[BaseDataElement]
 
-    def __init__(self, model: nn.Module, scale: tuple[int, int], device: torch.device) -> None:
-        self.model = model.to(device).eval()
-        self.pipeline = self._pipeline(scale)
-
-    def _pipeline(self, scale: tuple[int, int]) -> Compose:
-        shipped = {"mmdet": detector, "mmseg": segmentor}[self.scope].shipped_config("resnet").test_pipeline
-        steps: list[dict[str, Any]] = [{"type": "LoadImageFromNDArray"}]
-        for step in shipped:
-            if step["type"] == "Resize":
-                steps.append({**step, "scale": scale})
-            elif step["type"].startswith("Pack"):
-                steps.append({"type": step["type"], "meta_keys": ("ori_shape", "img_shape", "scale_factor")})
-        with DefaultScope.overwrite_default_scope(self.scope):
-            return Compose(steps)
+    def __init__(
+        self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Inference | None = None
+    ) -> None:
+        self.inference, self.device, self.scale = inference or Inference(), device, scale
+        self.model = self.inference.prepared(model, device)
 
     @torch.inference_mode()
-    def _outputs(self, samples: list[Sample]) -> list[Any]:
-        # The pipeline is given what LoadImageFromFile would have: BGR. The model's preprocessor turns it back.
-        packed = [self.pipeline({"img": np.ascontiguousarray(sample.image[..., ::-1])}) for sample in samples]
-        batch = {name: [item[name] for item in packed] for name in packed[0]}
-        return self.model.test_step(batch)
+    def __call__(self, blocks: Sequence[torch.Tensor]) -> list[Any]:
+        images = torch.cat(list(blocks))
+        height, width = images.shape[1:3]
+        resized = resize_to_fit(images, self.scale)
+        about = {
+            "ori_shape": (height, width),
+            "img_shape": tuple(resized.shape[1:3]),
+            "scale_factor": (resized.shape[2] / width, resized.shape[1] / height),
+        }
+        # BGR, as mm's loader gives it: the model's preprocessor turns it back.
+        inputs = list(resized.flip(-1).permute(0, 3, 1, 2).contiguous())
+        samples = [self.data_sample(metainfo=about) for _ in inputs]
+        with self.inference.autocast(self.device):
+            outputs = self.model.test_step({"inputs": inputs, "data_samples": samples})
+        return [self.prediction(output) for output in outputs]
+
+    def prediction(self, output: Any) -> Any:
+        """One image's prediction."""
+        raise NotImplementedError
 
 
 class DetectorPredictor(_MmPredictor):
     """Mask R-CNN through mmdet."""
 
-    scope = "mmdet"
+    data_sample = DetDataSample
 
-    def __call__(self, samples: list[Sample]) -> list[Detections]:
-        return [self._detections(output.pred_instances.cpu().numpy()) for output in self._outputs(samples)]
-
-    @staticmethod
-    def _detections(found: Any) -> Detections:
-        masks = (
-            rle.encode(np.asfortranarray(found.masks.transpose(1, 2, 0).astype(np.uint8))) if len(found.masks) else []
-        )
-        return Detections(found.bboxes.astype(np.float32), found.scores.astype(np.float32), found.labels, masks)
+    def prediction(self, output: DetDataSample) -> Detections:
+        """Detections with their masks as run lengths."""
+        found = output.pred_instances.cpu()
+        masks = found.masks.numpy().view(np.uint8)
+        encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0))) if len(masks) else []
+        boxes, scores = (values.float().numpy() for values in (found.bboxes, found.scores))
+        return Detections(boxes, scores, found.labels.numpy(), encoded)
 
 
 class SegmentorPredictor(_MmPredictor):
     """UperNet through mmseg."""
 
-    scope = "mmseg"
+    data_sample = SegDataSample
 
-    def __call__(self, samples: list[Sample]) -> list[np.ndarray]:
-        return [output.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8) for output in self._outputs(samples)]
+    def prediction(self, output: SegDataSample) -> np.ndarray:
+        """The class of every pixel."""
+        return output.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
+
+
+def resize_to_fit(images: torch.Tensor, scale: tuple[int, int]) -> torch.Tensor:
+    """Resize images to fit ``scale``, keeping their ratio: mm's Resize.
+
+    On the CPU it is OpenCV's, which mm uses; on another device a value may differ by a grey level.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        scale: as in mm's configs: the longer side fits the larger number, the shorter the smaller.
+    """
+    if fitted(images, scale) == tuple(images.shape[1:3]):
+        return images
+    return (_resized_by_opencv if images.device.type == "cpu" else resized_anywhere)(images, scale)
+
+
+def fitted(images: torch.Tensor, scale: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of images after `resize_to_fit`."""
+    width, height = mmcv.rescale_size((images.shape[2], images.shape[1]), tuple(scale))
+    return height, width
+
+
+def _resized_by_opencv(images: torch.Tensor, scale: tuple[int, int]) -> torch.Tensor:
+    height, width = fitted(images, scale)
+    return torch.from_numpy(np.stack([cv2.resize(image, (width, height)) for image in images.numpy()]))
+
+
+def resized_anywhere(images: torch.Tensor, scale: tuple[int, int]) -> torch.Tensor:
+    """`resize_to_fit` in torch alone."""
+    channels_first = images.permute(0, 3, 1, 2).float()
+    resized = functional.interpolate(channels_first, fitted(images, scale), mode="bilinear", align_corners=False)
+    return resized.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 PREDICTORS = {
@@ -119,6 +215,7 @@ PREDICTORS = {
     "detection": DetectorPredictor,
     "segmentation": SegmentorPredictor,
 }
+Predictor = ClassifierPredictor | DetectorPredictor | SegmentorPredictor
 
 
 def load_trained(model: nn.Module, path: Path) -> nn.Module:

@@ -1,100 +1,30 @@
-"""The sweep: every model under every condition, each image corrupted once for all models."""
+"""The sweep: the models of a task on every test image under every condition, each image decoded and corrupted once.
+
+What the models say of each image is kept in the store, a folder for each model and panel of conditions. A sweep that
+was killed goes on at the next shard; one that is finished is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
-
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from robnb import progress
-from robnb.corruptions import VERSION, Condition, corrupt
-from robnb.data.sample import Sample
-from robnb.data.sources import Reader, TaskData
-from robnb.evaluation.predict import PREDICTORS, load_trained
-from robnb.evaluation.scoring import SCORERS
-from robnb.models.backbones import BackboneName
-from robnb.names import CLEAN
-from robnb.store import Spec, Store
-
-
-@dataclass(frozen=True)
-class EvaluationSpec(Spec):
-    """One model under one condition; everything the score depends on.
-
-    Attributes:
-        model: store key of the trained model, or hash of its file.
-        data: fingerprint of the test set.
-        images: how many images were scored.
-        seed: of the corruption's draws.
-        engine: what made the pixels: "fast" with its version, "reference", or "clean" where nothing did.
-    """
-
-    kind: ClassVar[str] = "evaluation"
-    model: str
-    task: str
-    data: str
-    images: int
-    scale: tuple[int, int]
-    corruption: str
-    severity: int
-    seed: int
-    engine: str
-
-
-@dataclass
-class TrainedModel:
-    """A model to be scored.
-
-    Attributes:
-        backbone: its backbone and weights.
-        regime: "fixed_feature", "full_network", or "pretrained" for the upstream classifier itself.
-        key: identifies the weights in store keys.
-        seed: of its training.
-        build: gives the model with fresh weights.
-        path: file of its trained weights.
-        load: fills the model from that file, strictly.
-        scale: (width, height) its images are resized to fit.
-    """
-
-    backbone: BackboneName
-    task: str
-    regime: str
-    key: str
-    seed: int
-    scale: tuple[int, int]
-    path: Path
-    build: Callable[[], nn.Module]
-    load: Callable[[nn.Module, Path], nn.Module] = load_trained
-
-    @cached_property
-    def predictor(self) -> Callable[[list[Sample]], list]:
-        """The loaded model, ready to predict."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return PREDICTORS[self.task](self.load(self.build(), self.path), self.scale, device)
-
-
-class Corrupted(Dataset):
-    """A reader's samples under one condition; the pixels depend on nothing but the key (see `corrupt`)."""
-
-    def __init__(self, reader: Reader, condition: Condition, seed: int, engine: str = "fast") -> None:
-        self.reader, self.condition, self.seed, self.engine = reader, condition, seed, engine
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self.reader[index]
-        name, severity = self.condition.corruption, self.condition.severity
-        if name == CLEAN:
-            return sample
-        key = {"image_id": sample.image_id, "seed": self.seed}
-        return replace(sample, image=corrupt(sample.image, name, severity, **key, engine=self.engine))
+from robnb.corruptions import Condition
+from robnb.data.sources import TaskData
+from robnb.distributed import done
+from robnb.evaluation import shards
+from robnb.evaluation.compute import ShardJob, Target, compute, open_reader
+from robnb.evaluation.panels import Panel
+from robnb.evaluation.results import Evaluation
+from robnb.evaluation.scoring import score
+from robnb.evaluation.spec import Sweep
+from robnb.evaluation.trained import TrainedModel, changed
+from robnb.store import Store, write_json
 
 
 def sweep(
@@ -103,85 +33,115 @@ def sweep(
     conditions: Sequence[Condition],
     store: Store,
     *,
-    seed: int = 0,
-    engine: str = "fast",
-    limit: int | None = None,
-    batch_size: int = 16,
-    workers: int = 0,
-) -> list[dict]:
-    """Score models of one task under every condition; finished cells are read from the store.
+    scheduler: str | None = None,
+    workers: int = 1,
+    **how: object,
+) -> Evaluation:
+    """Score models of one task under every condition; finished work is read from the store.
 
     Args:
-        seed, engine: of the corruptions, see `robnb.corruptions.corrupt`.
-        limit: score the first so many test images; None scores all.
-        workers: loader processes, which decode and corrupt; the result does not depend on it.
+        scheduler, workers: where, see `robnb.distributed.done`; no result depends on it.
+        how: the other fields of `Sweep`.
 
-    Returns:
-        Rows of the long results table (`robnb.metrics.COLUMNS`), one per model, condition and metric.
+    Raises:
+        UserError: an image, a model's file or the scheduler is not what it should be; the disk is full.
     """
-    reader = data.open("test", limit)
-    rows = []
-    with progress.bar(len(conditions), f"score {data.task}") as shown:
-        for condition in conditions:
-            specs = {id(model): _spec(model, data, len(reader), condition, seed, engine) for model in models}
-            pending = [model for model in models if not store.has(specs[id(model)])]
-            corrupted = Corrupted(reader, condition, seed, engine)
-            for model, result in _score(pending, corrupted, batch_size, workers):
-                store.put(specs[id(model)], result)
-            for model in models:
-                rows += _rows(model, condition, store.read(specs[id(model)]))
-            shown.set_postfix_str(condition.corruption, refresh=False)
-            shown.update()
-    return rows
+    asked = Sweep(tuple(models), data, tuple(conditions), **how)
+    sha256 = {model: model.sha256() for model in asked.models}
+    for model, panel in asked.pairs:
+        _check_finished(store, asked, model, panel, sha256[model])
+    with ExitStack() as stack:
+        # In the order of the keys, so that two processes that want the same work never wait for each other.
+        pending = sorted(asked.missing(store), key=lambda pair: asked.spec(*pair).key)
+        folders = {pair: stack.enter_context(store.work(asked.spec(*pair))) for pair in pending}
+        targets = [
+            Target(model, sha256[model], panel, _begun(folder, model, sha256[model]))
+            for (model, panel), folder in folders.items()
+            if folder is not None  # another process finished it meanwhile
+        ]
+        _compute(asked, targets, scheduler, workers)
+        _finish(asked, targets, scheduler, workers)
+    return Evaluation(asked, store)
 
 
-def _spec(
-    model: TrainedModel, data: TaskData, images: int, condition: Condition, seed: int, engine: str
-) -> EvaluationSpec:
-    clean = condition.corruption == CLEAN
-    return EvaluationSpec(
-        model=model.key,
-        task=model.task,
-        data=data.fingerprint,
-        images=images,
-        scale=model.scale,
-        corruption=condition.corruption,
-        severity=condition.severity,
-        seed=0 if clean else seed,
-        engine=CLEAN if clean else {"fast": f"fast {VERSION}"}.get(engine, engine),
-    )
+def _check_finished(store: Store, asked: Sweep, model: TrainedModel, panel: Panel, sha256: str) -> None:
+    """A finished folder with a damaged shard is opened again; one of other weights is refused."""
+    spec = asked.spec(model, panel)
+    if store.has(spec):
+        if store.read(spec, "model.json")["sha256"] != sha256:
+            raise changed(model)
+        if len(shards.whole(store.folder(spec))) < asked.shards:
+            store.reopen(spec)
 
 
-def _score(
-    models: Sequence[TrainedModel], data: Corrupted, batch_size: int, workers: int
-) -> list[tuple[TrainedModel, dict]]:
-    if not models:
-        return []
-    loader = DataLoader(data, batch_size, collate_fn=list, num_workers=workers)
-    scorers = [SCORERS[model.task](data.reader) for model in models]
-    for samples in loader:
-        for model, scorer in zip(models, scorers, strict=True):
-            for sample, prediction in zip(samples, model.predictor(samples), strict=True):
-                scorer.add(sample, prediction)
-    return [
-        (model, {"metrics": scorer.result(), "n_images": len(data)})
-        for model, scorer in zip(models, scorers, strict=True)
+def _begun(folder: Path, model: TrainedModel, sha256: str) -> Path:
+    """Note which weights a sweep is of, or see that they are still the same."""
+    noted = folder / "model.json"
+    if not noted.exists():
+        write_json(noted, {"sha256": sha256})
+    elif json.loads(noted.read_text())["sha256"] != sha256:
+        raise changed(model)
+    return folder
+
+
+def _compute(asked: Sweep, targets: list[Target], scheduler: str | None, workers: int) -> None:
+    there = {target: shards.whole(target.folder) for target in targets}
+    jobs = [
+        ShardJob(
+            data=asked.data,
+            images=asked.limit,
+            number=number,
+            size=asked.shard,
+            targets=lacking,
+            seed=asked.seed,
+            engine=asked.engine,
+            inference=asked.inference,
+            batch_size=asked.batch_size,
+        )
+        for number in range(asked.shards)
+        if (lacking := tuple(target for target in targets if number not in there[target]))
     ]
+    total = sum(len(panel.conditions) for _, panel in asked.pairs) * len(asked.reader)
+    todo = sum(_images(asked, job) for job in jobs)
+    started = time.monotonic()
+    with (
+        progress.bar(total, f"score {asked.data.task}", total - todo, unit="img") as shown,
+        closing(done(compute, jobs, scheduler, workers)) as finished,
+    ):
+        for job in finished:
+            shown.update(_images(asked, job))
+    for target in targets:
+        write_json(target.folder / "speed.json", {"seconds": time.monotonic() - started, "images": todo})
 
 
-def _rows(model: TrainedModel, condition: Condition, result: dict) -> list[dict]:
-    return [
-        {
-            "backbone": model.backbone.architecture,
-            "weights": model.backbone.weights,
-            "task": model.task,
-            "regime": model.regime,
-            "metric": metric,
-            "seed": model.seed,
-            "corruption": condition.corruption,
-            "severity": condition.severity,
-            "value": value,
-            "n_images": result["n_images"],
-        }
-        for metric, value in result["metrics"].items()
+def _images(asked: Sweep, job: ShardJob) -> int:
+    """How many images a shard's work is, conditions and models counted."""
+    return job.conditions * min(asked.shard, len(asked.reader) - job.number * asked.shard)
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """One condition of a target whose shards are all there."""
+
+    target: Target
+    data: TaskData
+    images: int | None
+    condition: int
+
+
+def _score(job: _Scoring) -> tuple[_Scoring, dict[str, float]]:
+    table = shards.read(list(shards.whole(job.target.folder).values()), job.condition)
+    return job, score(job.data.task, table, open_reader(job.data, job.images))
+
+
+def _finish(asked: Sweep, targets: list[Target], scheduler: str | None, workers: int) -> None:
+    """Score what is complete now, a condition at a time."""
+    jobs = [
+        _Scoring(target, asked.data, asked.limit, number)
+        for target in targets
+        for number in range(len(target.panel.conditions))
     ]
+    scored = dict(done(_score, jobs, scheduler, workers))
+    for target in targets:
+        metrics = [scored[job] for job in jobs if job.target == target]
+        write_json(target.folder / "result.json", {"metrics": metrics, "n_images": len(asked.reader)})

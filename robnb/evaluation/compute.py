@@ -1,0 +1,143 @@
+"""The work on one shard: decode, corrupt, predict, keep. It needs no other shard, so it can be done anywhere."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robnb.data.sample import Sample
+from robnb.data.sources import Reader, TaskData
+from robnb.distributed import device
+from robnb.evaluation import records, shards
+from robnb.evaluation.panels import Panel, Pixels, ahead, batches
+from robnb.evaluation.predict import PREDICTORS, Inference, Predictor
+from robnb.evaluation.trained import ResidentModels, TrainedModel
+
+#: Images at once, conditions counted, before memory says otherwise.
+BATCH_SIZE = {"cpu": 16, "cuda": 64}
+_resident = ResidentModels()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a model's results under a panel go.
+
+    Attributes:
+        sha256: of the model's file when its sweep began.
+        folder: for the shard's file.
+    """
+
+    model: TrainedModel
+    sha256: str
+    panel: Panel
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard of a sweep and what is missing of it.
+
+    Attributes:
+        images: how many images of the test set the sweep has, from the first; None for all.
+        number: of the shard.
+        size: images in a shard; the last one may have fewer.
+        batch_size: images at once; None leaves it to the device.
+    """
+
+    data: TaskData
+    images: int | None
+    number: int
+    size: int
+    targets: tuple[Target, ...]
+    seed: int
+    engine: str
+    inference: Inference
+    batch_size: int | None
+
+    @property
+    def conditions(self) -> int:
+        """How many conditions are computed, counted for each model."""
+        return sum(len(target.panel.conditions) for target in self.targets)
+
+
+def compute(job: ShardJob) -> ShardJob:
+    """Do the work and leave a file for every target; returns the job.
+
+    Raises:
+        UserError: an image or a model's file is not what it was.
+        OSError: a file cannot be written.
+    """
+    reader, where = open_reader(job.data, job.images), device()
+    indices = range(job.number * job.size, min((job.number + 1) * job.size, len(reader)))
+    samples: list[Sample] = []
+    wanted = list(dict.fromkeys(target.panel for target in job.targets))
+    found: dict[Target, dict[tuple[int, int], Any]] = {target: {} for target in job.targets}
+    made = batches(
+        _kept(reader, indices, samples),
+        wanted,
+        Pixels(job.seed, job.engine, where),
+        job.batch_size or BATCH_SIZE[where.type],
+        PREDICTORS[job.data.task].mixes_shapes,
+    )
+    for batch in ahead(made):
+        for target in job.targets:
+            if target.panel == wanted[batch.panel]:
+                predictor = _resident.predictor(target.model, where, job.inference, target.sha256)
+                found[target].update(zip(batch.rows, predicted(predictor, batch.blocks), strict=True))
+    for target in job.targets:
+        _write(job, target, samples, found[target])
+    return job
+
+
+@functools.lru_cache(maxsize=4)
+def open_reader(data: TaskData, images: int | None) -> Reader:
+    """The test images; a worker reads their annotations once."""
+    return data.open("test", images)
+
+
+def _kept(reader: Reader, indices: range, samples: list[Sample]) -> Iterator[Sample]:
+    """The shard's samples, which are also added to ``samples`` without their pixels."""
+    for index in indices:
+        sample = reader[index]
+        samples.append(replace(sample, image=np.broadcast_to(np.uint8(0), sample.image.shape)))
+        yield sample
+
+
+def predicted(predictor: Predictor, blocks: Sequence[torch.Tensor]) -> list[Any]:
+    """A prediction for every image; where the device's memory does not suffice, in two halves, and so on.
+
+    Raises:
+        torch.OutOfMemoryError: there is not enough for one image.
+    """
+    try:
+        return predictor(blocks)
+    except torch.OutOfMemoryError:
+        images = sum(len(block) for block in blocks)
+        if images == 1:
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return [one for half in _halves(blocks, images // 2) for one in predicted(predictor, half)]
+
+
+def _halves(blocks: Sequence[torch.Tensor], first: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The first so many images, and the rest."""
+    ends = list(itertools.accumulate(len(block) for block in blocks))
+    left = [block[: max(0, first - end + len(block))] for block, end in zip(blocks, ends, strict=True)]
+    right = [block[max(0, first - end + len(block)) :] for block, end in zip(blocks, ends, strict=True)]
+    return [block for block in left if len(block)], [block for block in right if len(block)]
+
+
+def _write(job: ShardJob, target: Target, samples: list[Sample], found: dict[tuple[int, int], Any]) -> None:
+    tables = []
+    for column, condition in enumerate(target.panel.conditions):
+        predictions = [found[index, column] for index in range(len(samples))]
+        tables.append(records.table(job.data.task, samples, predictions, condition, target.panel.replicate))
+    shards.write(target.folder, job.number, tables)

@@ -1,0 +1,133 @@
+"""Which detections COCO counts as right: pycocotools' matching of one image, at its ten IoU thresholds.
+
+Kept per image, so that AP over any set of images needs neither boxes nor masks again. Only all areas together and 100
+detections are covered, which is what AP is defined on.
+
+Source: COCOeval.evaluateImg of pycocotools 2.0; equal to it to the bit on boxes and masks (a test compares them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from pycocotools import mask as rle
+
+from robnb.data.sample import Instances
+from robnb.evaluation.predict import Detections
+
+#: COCO's thresholds .50, .55 ... .95, with the rounding of pycocotools: an IoU can lie exactly on one.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+#: So many detections of a class count in an image, the best ones.
+MOST = 100
+_EVERY = np.uint16(2 ** len(THRESHOLDS) - 1)
+
+
+class Matches(NamedTuple):
+    """How an image's detections fared; bit t of a number belongs to the t-th threshold.
+
+    Attributes:
+        box_matched, mask_matched: uint16 (N,), the detection is a true positive there.
+        box_ignored, mask_ignored: uint16 (N,), it is neither a true nor a false positive there: it was matched to a
+            crowd region, or is not among the best 100 of its class.
+        truth: int16, the label of every object that is to be found (not crowd), in the order of the annotations.
+    """
+
+    box_matched: np.ndarray
+    box_ignored: np.ndarray
+    mask_matched: np.ndarray
+    mask_ignored: np.ndarray
+    truth: np.ndarray
+
+
+def match(detections: Detections, instances: Instances, annotated: np.ndarray | None = None) -> Matches:
+    """Match the detections of one image with its objects, each class on its own, better scores first.
+
+    Args:
+        detections: in any order; of equal scores the first comes first. Boxes with x0 <= x1 and y0 <= y1.
+        instances: the image's objects.
+        annotated: `Instances.annotated`. ``instances.boxes``, which stand in where there are none, are rounded to
+            float32: that moves an IoU by up to about 1e-5, and some over a threshold.
+    """
+    boxes = detections.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    if annotated is None:
+        annotated = instances.boxes.astype(np.float64)
+        annotated[:, 2:] -= annotated[:, :2]
+
+    def box_iou(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return rle.iou(boxes[rows], annotated[columns], instances.crowd[columns])
+
+    def mask_iou(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        found, truth = [detections.masks[row] for row in rows], [instances.masks[column] for column in columns]
+        return rle.iou(found, truth, instances.crowd[columns])
+
+    pairs, dropped = _same_class(detections, instances)
+    ignored = np.zeros(len(boxes), np.uint16)
+    ignored[dropped] = _EVERY
+    by_box = _by_overlap(box_iou, pairs, instances.crowd, ignored)
+    by_mask = _by_overlap(mask_iou, pairs, instances.crowd, ignored)
+    return Matches(*by_box, *by_mask, truth=instances.labels[~instances.crowd].astype(np.int16))
+
+
+def _same_class(detections: Detections, instances: Instances) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """For each class that was found and is there: detections, best first, and objects, crowd last; and what is beyond
+    the 100 best of any class."""
+    best_first = np.argsort(-detections.scores, kind="stable")
+    labels = detections.labels[best_first]
+    crowd_last = np.argsort(instances.crowd, kind="stable")
+    there = instances.labels[crowd_last]
+    pairs, dropped = [], [best_first[:0]]
+    for label in np.unique(labels) if len(labels) > MOST else np.intersect1d(labels, there):
+        rows, columns = best_first[labels == label], crowd_last[there == label]
+        dropped.append(rows[MOST:])
+        if len(columns):
+            pairs.append((rows[:MOST], columns))
+    return pairs, np.concatenate(dropped)
+
+
+def _by_overlap(
+    iou: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    crowd: np.ndarray,
+    ignored: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(matched, ignored) of all detections by one kind of IoU; ``ignored`` is what is so by any kind."""
+    matched, ignored = np.zeros_like(ignored), ignored.copy()
+    for rows, columns in pairs:
+        overlap = np.ascontiguousarray(iou(rows, columns))
+        matched[rows], ignored[rows] = _assign(overlap, crowd[columns], THRESHOLDS)
+    return matched, ignored
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _assign(overlap: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each detection (row) takes the object (column) that it overlaps most, of those that are left.
+
+    ``overlap``: float64 (D, G). A crowd region is taken only where no other object would do, and is never used up. Of
+    objects with equal IoU the last is taken.
+    """
+    detections, objects = overlap.shape
+    matched, ignored = np.zeros(detections, np.uint16), np.zeros(detections, np.uint16)
+    for t in range(len(thresholds)):
+        bit = np.uint16(1 << t)
+        taken = np.zeros(objects, np.bool_)
+        for d in range(detections):
+            best, chosen = min(thresholds[t], 1 - 1e-10), -1
+            for g in range(objects):
+                if taken[g] and not crowd[g]:
+                    continue
+                if chosen >= 0 and not crowd[chosen] and crowd[g]:
+                    break
+                if overlap[d, g] < best:
+                    continue
+                best, chosen = overlap[d, g], g
+            if chosen >= 0:
+                taken[chosen] = True
+                if crowd[chosen]:
+                    ignored[d] |= bit
+                else:
+                    matched[d] |= bit
+    return matched, ignored

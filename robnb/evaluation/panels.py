@@ -1,0 +1,153 @@
+"""An image's conditions as batches: decoded once, corrupted on the device, together through the models.
+
+A *panel* is a set of conditions that are computed and kept together: the clean one, or all corruptions at one severity
+in one draw. Which images and conditions share a batch follows from the panel, the shard and the batch size alone, so
+that a sweep that was killed goes on with the same batches and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+import torch
+
+from robnb.corruptions import Condition, corrupt, corrupt_batch
+from robnb.data.sample import Sample
+from robnb.names import CLEAN
+
+Item = TypeVar("Item")
+_END = object()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Conditions of one severity in one draw, or the clean one.
+
+    Attributes:
+        conditions: in the order of the grid.
+        replicate: counts the draws; 0 for clean.
+    """
+
+    conditions: tuple[Condition, ...]
+    replicate: int = 0
+
+
+def panels(conditions: Sequence[Condition], replicates: int) -> list[Panel]:
+    """The panels of a grid: clean first, then a panel for each severity and draw."""
+    by_severity = sorted(conditions, key=lambda condition: condition.severity)
+    groups = [tuple(group) for _, group in groupby(by_severity, key=lambda condition: condition.severity)]
+    return [
+        Panel(group, replicate)
+        for group in groups
+        for replicate in range(1 if group[0].corruption == CLEAN else replicates)
+    ]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of a panel, ready for a model.
+
+    Attributes:
+        panel: its index among those that were asked for.
+        rows: (sample's index in the shard, condition's index in the panel) of every image.
+        blocks: uint8 (N, H, W, 3) on the device, together one image for each row.
+    """
+
+    panel: int
+    rows: list[tuple[int, int]]
+    blocks: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How a condition's pixels are made.
+
+    Attributes:
+        seed, engine: see `robnb.corruptions.corrupt`.
+    """
+
+    seed: int
+    engine: str
+    device: torch.device
+
+    def block(self, samples: Sequence[Sample], condition: Condition, replicate: int) -> torch.Tensor:
+        """Images of one size under a condition: uint8 (N, H, W, 3) on the device."""
+        images = torch.stack([torch.from_numpy(sample.image) for sample in samples])
+        name, severity = condition.corruption, condition.severity
+        ids = [sample.image_id for sample in samples]
+        if name == CLEAN:
+            return images.to(self.device)
+        if self.engine == "fast":
+            return corrupt_batch(
+                images.to(self.device), name, severity, image_ids=ids, seed=self.seed, replicate=replicate
+            )
+        key = {"seed": self.seed, "replicate": replicate, "engine": self.engine}
+        corrupted = [
+            torch.from_numpy(corrupt(sample.image, name, severity, image_id=sample.image_id, **key))
+            for sample in samples
+        ]
+        return torch.stack(corrupted).to(self.device)
+
+
+def batches(
+    samples: Iterator[Sample], wanted: Sequence[Panel], pixels: Pixels, batch_size: int, mixes_shapes: bool
+) -> Iterator[Batch]:
+    """Every sample under every condition of the panels, each image decoded once.
+
+    Args:
+        samples: in the shard's order; read as they are needed.
+        batch_size: at most so many images at once, but an image's conditions are not spread over more batches than
+            they have to be.
+        mixes_shapes: whether images of different sizes may share a batch.
+    """
+    waiting: list[list[tuple[int, Sample]]] = [[] for _ in wanted]
+
+    def flushed(which: int) -> Iterator[Batch]:
+        yield from _panel_batches(which, wanted[which], waiting[which], pixels, batch_size)
+        waiting[which] = []
+
+    for index, sample in enumerate(samples):
+        for which, panel in enumerate(wanted):
+            held = waiting[which]
+            together = max(1, batch_size // len(panel.conditions))
+            other_shape = held and not mixes_shapes and held[0][1].image.shape != sample.image.shape
+            if len(held) == together or other_shape:
+                yield from flushed(which)
+            waiting[which].append((index, sample))
+    for which in range(len(wanted)):
+        yield from flushed(which)
+
+
+def _panel_batches(
+    which: int, panel: Panel, held: list[tuple[int, Sample]], pixels: Pixels, batch_size: int
+) -> Iterator[Batch]:
+    for start in range(0, len(panel.conditions), batch_size):
+        if not held:
+            return
+        rows, blocks = [], []
+        for column in range(start, min(start + batch_size, len(panel.conditions))):
+            for shape in _runs_of_one_shape(held):
+                rows += [(index, column) for index, _ in shape]
+                blocks.append(pixels.block([sample for _, sample in shape], panel.conditions[column], panel.replicate))
+        yield Batch(which, rows, blocks)
+
+
+def _runs_of_one_shape(held: list[tuple[int, Sample]]) -> list[list[tuple[int, Sample]]]:
+    return [list(run) for _, run in groupby(held, key=lambda item: item[1].image.shape)]
+
+
+def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+    """The same items, made in a thread while the caller works: decoding and corrupting overlap the model.
+
+    What is raised while an item is made is raised where the item was wanted.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        made = deque(pool.submit(next, items, _END) for _ in range(depth))
+        while (item := made.popleft().result()) is not _END:
+            made.append(pool.submit(next, items, _END))
+            yield item

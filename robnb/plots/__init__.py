@@ -1,0 +1,24 @@
+"""Frames and samples in, figures out. Every figure is colour-blind safe and readable in print."""
+
+import seaborn as sns
+
+from robnb.plots.comparison import agreement, differences
+from robnb.plots.drawing import save
+from robnb.plots.pictures import corruption_grid, samples
+from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
+from robnb.plots.timings import speed
+
+__all__ = [
+    "agreement",
+    "clean_and_corrupted",
+    "corruption_grid",
+    "differences",
+    "drop_by_category",
+    "drop_by_corruption",
+    "drop_by_task",
+    "samples",
+    "save",
+    "speed",
+]
+
+sns.set_theme(style="whitegrid", context="notebook", palette="colorblind", rc={"figure.dpi": 110})

@@ -1,0 +1,67 @@
+"""Pictures: samples of a data set with their annotations, and an image under every condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from pycocotools import mask as rle
+
+from robnb.corruptions import Condition, corrupt
+from robnb.data.sample import IGNORE, Sample
+from robnb.data.sources import Reader
+from robnb.names import CLEAN
+
+
+def samples(reader: Reader, count: int = 6) -> Figure:
+    """The first ``count`` samples of a data set, with what is annotated on them."""
+    figure, axes = plt.subplots(1, count, figsize=(2.2 * count, 2.4), layout="constrained")
+    for axis, index in zip(axes, np.linspace(0, len(reader) - 1, count).astype(int), strict=True):
+        sample = reader[int(index)]
+        axis.imshow(sample.image)
+        axis.set_axis_off()
+        axis.autoscale(False)  # a box or contour at the border must not move it
+        _annotate(axis, sample, reader.classes)
+    return figure
+
+
+def _annotate(axis: Axes, sample: Sample, classes: Sequence[str]) -> None:
+    if isinstance(sample.target, int):
+        axis.set_title(classes[sample.target], fontsize=10)
+    elif isinstance(sample.target, np.ndarray):
+        shown = np.ma.masked_equal(sample.target, IGNORE)
+        axis.imshow(shown, cmap="tab20", vmin=0, vmax=19, alpha=0.65, interpolation="nearest")
+        present = [classes[k] for k in np.unique(shown.compressed())]
+        axis.set_title(", ".join(present[:4]) + (" ..." if len(present) > 4 else ""), fontsize=8)
+    else:
+        colours = sns.color_palette("colorblind", len(classes))
+        for box, target, mask in zip(sample.target.boxes, sample.target.labels, sample.target.masks, strict=True):
+            x0, y0, x1, y1 = box
+            axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=colours[target], linewidth=1.6))
+            axis.contour(rle.decode(mask), levels=[0.5], colors=[colours[target]], linewidths=0.8)
+            tag = {"facecolor": colours[target], "pad": 0.8, "linewidth": 0}
+            axis.text(x0, y0 - 1, classes[target], fontsize=6, color="white", va="bottom", bbox=tag)
+
+
+def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int, engine: str = "fast") -> Figure:
+    """One image, clean and under every condition: exactly the pixels that the models are scored on."""
+    columns = min(8, len(conditions))
+    rows = -(-len(conditions) // columns)
+    height, width = sample.image.shape[:2]
+    size = (1.75 * columns, (1.75 * height / width + 0.3) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, condition in zip(axes.flat, conditions, strict=False):
+        name, severity = condition.corruption, condition.severity
+        shown = sample.image
+        if name != CLEAN:
+            shown = corrupt(sample.image, name, severity, image_id=sample.image_id, seed=seed, engine=engine)
+        axis.imshow(shown)
+        axis.set_title(name.replace("_", " ") + (f" {severity}" if severity else ""), fontsize=8)
+    return figure

@@ -1,0 +1,59 @@
+"""Frames in, tables and sentences out: what a notebook shows, with its intervals, beside what the paper printed."""
+
+from robnb.tables.comparison import (
+    against_baseline,
+    agreement_sentences,
+    rank_agreement,
+    sentences,
+    tau_in_words,
+    variance_table,
+)
+from robnb.tables.labels import (
+    METRIC_TITLES,
+    REGIME_TITLES,
+    TASK_TITLES,
+    label,
+    name,
+    several_regimes,
+    title,
+    with_labels,
+)
+from robnb.tables.scores import (
+    UNDEFINED,
+    beside_paper,
+    cell,
+    grid_cells,
+    grid_status,
+    missing_cells,
+    overview,
+    rank_table,
+    save,
+    with_intervals,
+)
+
+__all__ = [
+    "METRIC_TITLES",
+    "REGIME_TITLES",
+    "TASK_TITLES",
+    "UNDEFINED",
+    "against_baseline",
+    "agreement_sentences",
+    "beside_paper",
+    "cell",
+    "grid_cells",
+    "grid_status",
+    "label",
+    "missing_cells",
+    "name",
+    "overview",
+    "rank_agreement",
+    "rank_table",
+    "save",
+    "sentences",
+    "several_regimes",
+    "tau_in_words",
+    "title",
+    "variance_table",
+    "with_intervals",
+    "with_labels",
+]
