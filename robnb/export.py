@@ -33,7 +33,8 @@ from robnb.corruptions import Condition
 from robnb.data.coco import CocoImages
 from robnb.data.sources import Reader
 from robnb.errors import UserError
-from robnb.evaluation.scoring import KINDS, coco_results, flat, read_annotations
+from robnb.evaluation.lists import flat
+from robnb.evaluation.scoring import KINDS, coco_results, read_annotations
 from robnb.names import CLEAN
 
 if TYPE_CHECKING:

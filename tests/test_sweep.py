@@ -10,13 +10,15 @@ import pytest
 import small
 import torch
 from pictures import photograph
+from pycocotools import mask as rle
 
 from robnb.corruptions import Condition, conditions, corrupt
 from robnb.data.sample import Sample
 from robnb.errors import UserError
 from robnb.evaluation import compute, panels, shards
 from robnb.evaluation.panels import Pixels, ahead, batches
-from robnb.evaluation.predict import Inference, resize_to_fit
+from robnb.evaluation.predict import Inference, resize_to_fit, resized_anywhere
+from robnb.evaluation.run_lengths import encode, encode_changes
 from robnb.evaluation.sweep import sweep
 from robnb.store import Store
 
@@ -285,10 +287,20 @@ def test_options_of_inference_change_the_scores_little_and_unknown_ones_are_refu
         Inference(precision="float8")
 
 
+@pytest.mark.parametrize("shape", [(40, 33, 20), (40, 1, 9), (40, 9, 1), (1, 1, 1), (12, 120, 160), (0, 8, 8)])
+def test_run_lengths_are_pycocotools_bytes_on_any_device(shape):
+    """Full, empty, dense, sparse and smooth masks; what a GPU would do is run on the CPU."""
+    rng = np.random.default_rng(0)
+    masks = rng.random(shape) < np.linspace(0, 1, shape[0]).reshape(-1, 1, 1)
+    if shape[1] > 100:
+        masks = np.repeat(np.repeat(masks[:, ::40, ::40], 40, 1), 40, 2)[:, :120]
+    tensor = torch.from_numpy(masks)
+    expected = [rle.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"] for mask in masks]
+    assert encode(tensor) == encode_changes(tensor) == expected
+
+
 def test_resizing_on_another_device_is_opencvs_within_a_grey_level():
     """What a GPU would compute, on the CPU."""
-    from robnb.evaluation.predict import resized_anywhere
-
     photo = photograph(427, 640)
     images = torch.from_numpy(photo)[None]
     for scale in ((1333, 800), (320, 200), (150, 100)):

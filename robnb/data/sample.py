@@ -22,7 +22,7 @@ class Instances:
         crowd: bool (N,). COCO's crowd regions: kept for scoring, where they are ignored; not for training.
         coco_id: the image's id in the annotation file.
         annotated: float64 (N, 4), the boxes as the annotation file has them: left, top, width, height. What COCO's
-            scores are computed from; ``boxes`` are rounded.
+            scores are computed from: ``boxes`` are rounded, and an IoU on a threshold would fall on its other side.
     """
 
     boxes: np.ndarray
@@ -30,7 +30,7 @@ class Instances:
     masks: list[dict[str, Any]] = field(repr=False)
     crowd: np.ndarray
     coco_id: int
-    annotated: np.ndarray | None = None
+    annotated: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

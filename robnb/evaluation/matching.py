@@ -42,23 +42,19 @@ class Matches(NamedTuple):
     truth: np.ndarray
 
 
-def match(detections: Detections, instances: Instances, annotated: np.ndarray | None = None) -> Matches:
+def match(detections: Detections, instances: Instances) -> Matches:
     """Match the detections of one image with its objects, each class on its own, better scores first.
 
     Args:
         detections: in any order; of equal scores the first comes first. Boxes with x0 <= x1 and y0 <= y1.
-        instances: the image's objects.
-        annotated: `Instances.annotated`. ``instances.boxes``, which stand in where there are none, are rounded to
-            float32: that moves an IoU by up to about 1e-5, and some over a threshold.
+        instances: the image's objects; their boxes are taken as annotated, because rounding them to float32 moves an
+            IoU by up to about 1e-5, and some over a threshold.
     """
     boxes = detections.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    if annotated is None:
-        annotated = instances.boxes.astype(np.float64)
-        annotated[:, 2:] -= annotated[:, :2]
 
     def box_iou(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return rle.iou(boxes[rows], annotated[columns], instances.crowd[columns])
+        return rle.iou(boxes[rows], instances.annotated[columns], instances.crowd[columns])
 
     def mask_iou(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         found, truth = [detections.masks[row] for row in rows], [instances.masks[column] for column in columns]

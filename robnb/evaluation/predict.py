@@ -20,12 +20,12 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
-from pycocotools import mask as rle
 from torch import nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
 from robnb.errors import UserError
+from robnb.evaluation.run_lengths import encode
 from robnb.names import choose
 
 # After robnb.models.backbones, which registers the ops that mmdet and mmseg import.
@@ -160,11 +160,11 @@ class DetectorPredictor(_MmPredictor):
 
     def prediction(self, output: DetDataSample) -> Detections:
         """Detections with their masks as run lengths."""
-        found = output.pred_instances.cpu()
-        masks = found.masks.numpy().view(np.uint8)
-        encoded = rle.encode(np.asfortranarray(masks.transpose(1, 2, 0))) if len(masks) else []
-        boxes, scores = (values.float().numpy() for values in (found.bboxes, found.scores))
-        return Detections(boxes, scores, found.labels.numpy(), encoded)
+        found = output.pred_instances
+        size = list(found.masks.shape[1:])
+        masks = [{"size": size, "counts": counts} for counts in encode(found.masks)]
+        boxes, scores = (values.float().cpu().numpy() for values in (found.bboxes, found.scores))
+        return Detections(boxes, scores, found.labels.cpu().numpy(), masks)
 
 
 class SegmentorPredictor(_MmPredictor):

@@ -72,9 +72,7 @@ def _confusion(target: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _detections(samples: Sequence[Sample], predictions: Sequence[Detections]) -> dict[str, pa.Array]:
-    matches = [
-        match(found, sample.target, sample.target.annotated) for sample, found in zip(samples, predictions, strict=True)
-    ]
+    matches = [match(found, sample.target) for sample, found in zip(samples, predictions, strict=True)]
     columns = {
         "coco_id": pa.array([sample.target.coco_id for sample in samples], pa.int64()),
         "height": pa.array([sample.image.shape[0] for sample in samples], pa.int32()),

@@ -23,6 +23,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from robnb.data.coco import CocoImages
 from robnb.data.sources import Reader
 from robnb.errors import UserError
+from robnb.evaluation.lists import flat
 from robnb.names import METRICS
 
 #: The two kinds of AP, and what COCO's evaluators call them.
@@ -207,12 +208,6 @@ def coco_results(table: pa.Table, category_ids: tuple[int, ...], kind: str) -> l
         {"image_id": image_id, "category_id": category, "score": value, key: shape}
         for image_id, category, value, shape in zip(image_ids, categories, scores, shapes, strict=True)
     ]
-
-
-def flat(table: pa.Table, column: str) -> np.ndarray:
-    """A column's numbers, those of a column of lists one image after the other."""
-    values = table.column(column)
-    return (pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_numpy()
 
 
 def read_annotations(annotation_file: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from robnb.statistics.lists import flat, image_of_each
+from robnb.evaluation.lists import flat, image_of_each
 
 #: IoU thresholds, one for each of the low bits of a match.
 THRESHOLDS = 10

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from robnb.evaluation.lists import flat, image_of_each
 from robnb.statistics.average_precision import Matches, average_precision
-from robnb.statistics.lists import flat, image_of_each
 
 _AT_A_TIME = 2**22  # weights turned to float64: 32 MB
 

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 
 def flat(table: pa.Table, column: str) -> np.ndarray:
-    """The lists of all images behind each other, (values,) in the column's own type."""
-    return pc.list_flatten(table.column(column)).to_numpy()
+    """The lists of all images behind each other, (values,) in the column's own type; a plain column as it is."""
+    values = table.column(column)
+    return (pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_numpy()
 
 
 def image_of_each(table: pa.Table, column: str) -> np.ndarray:
