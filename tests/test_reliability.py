@@ -13,6 +13,7 @@ import pytest
 import small
 from sweeping import Sweeper, contents
 
+from robnb import distributed
 from robnb.corruptions import conditions
 from robnb.errors import UserError
 from robnb.evaluation import shards
@@ -21,6 +22,12 @@ from robnb.store import Store
 
 GRID = conditions(["shot_noise", "glass_blur", "snow", "pixelate"], [1])
 HOW = {"shard": 2, "seed": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_workers_left():
+    yield
+    distributed.close()
 
 
 @pytest.fixture(scope="module")

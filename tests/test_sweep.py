@@ -257,21 +257,32 @@ def test_ahead_gives_the_same_items_and_raises_where_they_were_wanted():
     assert list(ahead(iter(range(7)), depth=3)) == list(range(7))
 
 
-def test_too_little_memory_halves_the_batch_and_changes_nothing():
-    sizes = []
+class Small:
+    """Gives an image's first value, and has memory for three images."""
 
-    def predictor(blocks):
+    most_images = 1000
+
+    def __init__(self, room: int = 3) -> None:
+        self.sizes, self.room = [], room
+
+    def __call__(self, blocks):
         images = torch.cat(list(blocks))
-        sizes.append(len(images))
-        if len(images) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.sizes.append(len(images))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
         return images[:, 0, 0, 0].tolist()
 
+
+def test_too_little_memory_halves_the_batch_and_changes_nothing():
     blocks = [torch.arange(n).view(n, 1, 1, 1) + 10 * k for k, n in enumerate((5, 1, 4))]
-    assert compute.predicted(predictor, blocks) == [0, 1, 2, 3, 4, 10, 20, 21, 22, 23]
-    assert max(sizes) == 10 and min(sizes) >= 1
-    with pytest.raises(torch.OutOfMemoryError):
-        compute.predicted(lambda blocks: predictor([torch.zeros(9, 1, 1, 1)]), [torch.zeros(1, 1, 1, 1)])
+    predictor, expected = Small(), [0, 1, 2, 3, 4, 10, 20, 21, 22, 23]
+    assert compute.predicted(predictor, blocks) == expected
+    assert predictor.sizes[:2] == [10, 5] and set(predictor.sizes[2:]) <= {1, 2, 3}
+    predictor.sizes.clear()
+    assert compute.predicted(predictor, blocks) == expected
+    assert max(predictor.sizes) <= 3, "it has learned how many are too many"
+    with pytest.raises(UserError, match=r"too little memory for one image \(CUDA out of memory"):
+        compute.predicted(Small(room=0), blocks)
 
 
 def test_options_of_inference_change_the_scores_little_and_unknown_ones_are_refused(

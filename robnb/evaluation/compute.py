@@ -15,6 +15,7 @@ import torch
 from robnb.data.sample import Sample
 from robnb.data.sources import Reader, TaskData
 from robnb.distributed import device
+from robnb.errors import UserError
 from robnb.evaluation import records, shards
 from robnb.evaluation.panels import Panel, Pixels, ahead, batches
 from robnb.evaluation.predict import PREDICTORS, Inference, Predictor
@@ -113,17 +114,23 @@ def _kept(reader: Reader, indices: range, samples: list[Sample]) -> Iterator[Sam
 def predicted(predictor: Predictor, blocks: Sequence[torch.Tensor]) -> list[Any]:
     """A prediction for every image; where the device's memory does not suffice, in two halves, and so on.
 
+    How many images it sufficed for is remembered, so that no later batch tries more.
+
     Raises:
-        torch.OutOfMemoryError: there is not enough for one image.
+        UserError: there is not enough for one image.
     """
-    try:
-        return predictor(blocks)
-    except torch.OutOfMemoryError:
-        images = sum(len(block) for block in blocks)
-        if images == 1:
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    images = sum(len(block) for block in blocks)
+    if images <= predictor.most_images:
+        try:
+            return predictor(blocks)
+        except torch.OutOfMemoryError as error:
+            if images == 1:
+                raise UserError(
+                    f"the device has too little memory for one image ({str(error).splitlines()[0]}): free some, or use "
+                    "a larger device; finished work is kept."
+                ) from error
+            predictor.most_images = images // 2
+            torch.cuda.empty_cache()
     return [one for half in _halves(blocks, images // 2) for one in predicted(predictor, half)]
 
 

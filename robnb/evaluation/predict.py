@@ -10,6 +10,7 @@ image:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ class ClassifierPredictor:
 
     #: Images of any sizes may share a batch.
     mixes_shapes = True
+    #: More images at once were too many for the device's memory.
+    most_images = sys.maxsize
 
     def __init__(
         self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Inference | None = None
@@ -123,6 +126,8 @@ class _MmPredictor:
 
     #: Images of one batch have one size, so that no padding reaches a network.
     mixes_shapes = False
+    #: More images at once were too many for the device's memory.
+    most_images = sys.maxsize
     data_sample: type[BaseDataElement]
 
     def __init__(
