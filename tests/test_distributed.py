@@ -52,7 +52,7 @@ def test_what_a_job_raises_is_raised_here(workers):
 
 @pytest.mark.slow
 def test_a_job_that_kills_its_workers_is_given_up(workers):
-    with pytest.raises(UserError, match="workers died again and again .* finished work is kept"):
+    with pytest.raises(UserError, match=r"workers died again and again .* finished work is kept"):
         list(done(die, [1], **workers))
     assert list(done(square, [5], **workers)) == [25], "the others were replaced"
 
