@@ -2,8 +2,8 @@
 
 `together` calls a training function here, or starts torchrun with ``python -m robnb.launch JOB`` in each of its
 processes, where JOB is a JSON file that names the function and its arguments. Who calls it needs no torchrun of
-his own, so a notebook can use all GPUs of its machine; with the environment variable ROBNB_TORCHRUN the processes
-are started by another command, on several machines too.
+his own, so a notebook can use all GPUs of its machine. With the environment variable ROBNB_TORCHRUN the processes are
+started by that command instead, on several machines too; it ends them itself when its caller dies, as srun does.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ def _command(job: Path, processes: int) -> list[str]:
 
 
 def _environment(processes: int) -> dict[str, str]:
-    """This process's, with the cores shared out: torchrun would give each process one."""
+    """This process's, with this machine's cores shared out: torchrun would give each process one."""
+    if os.environ.get(TORCHRUN):
+        return dict(os.environ)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"OMP_NUM_THREADS": str(max(1, cores // processes)), **os.environ}
 
@@ -145,7 +147,7 @@ def _failure_of(job: Path) -> Path:
 def _raise_failure(job: Path, log: Path, what: str) -> NoReturn:
     try:
         failure = json.loads(_failure_of(job).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # none, or one that found no space to be written
         failure = {"kind": "cause", "errno": None, "text": "none was given"}
     if failure["kind"] == "UserError":
         raise UserError(failure["text"])
@@ -225,11 +227,8 @@ def _join(processes: int) -> None:
 def _say_why(error: BaseException, job: Path) -> None:
     """Tell the process that waits; the first to fail is the one to listen to, as the others only miss it."""
     said = {"kind": type(error).__name__, "text": str(error), "errno": getattr(error, "errno", None)}
-    partial = job.with_name(f"failure-{os.environ['RANK']}.json")
-    partial.write_text(json.dumps(said))
-    with contextlib.suppress(FileExistsError):
-        os.link(partial, _failure_of(job))
-    partial.unlink()
+    with contextlib.suppress(OSError), _failure_of(job).open("x") as file:
+        json.dump(said, file)
 
 
 # ---- In a training; without other processes each of these changes nothing

@@ -1,19 +1,22 @@
 """Test images, and predictions of known imperfection for them, for the tests that score."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 from pycocotools import mask as rle
 
+from robnb.corruptions import Condition
 from robnb.data import sources
 from robnb.data.coco import CocoImages
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.data.sample import IGNORE, Sample
 from robnb.data.sources import Reader
+from robnb.evaluation import records
 from robnb.evaluation.predict import Detections
 
 COUNTS = {
@@ -113,3 +116,11 @@ def filled(boxes: np.ndarray) -> list[dict[str, Any]]:
     for mask, (x0, y0, x1, y1) in zip(masks, boxes.astype(int), strict=True):
         mask[y0:y1, x0:x1] = 1
     return [rle.encode(np.asfortranarray(mask)) for mask in masks]
+
+
+def table(
+    task: str, samples: Sequence[Sample], predictions: Sequence[Any], condition: Condition, replicate: int = 0
+) -> pa.Table:
+    """The per-image results of some predictions, as a sweep keeps them."""
+    kept = [records.record(task, sample, found) for sample, found in zip(samples, predictions, strict=True)]
+    return records.table(task, [sample.image_id for sample in samples], kept, condition, replicate)

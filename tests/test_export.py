@@ -16,7 +16,6 @@ from pycocotools.cocoeval import COCOeval
 from robnb.corruptions import Condition
 from robnb.data.sources import Reader
 from robnb.errors import UserError
-from robnb.evaluation import records
 from robnb.evaluation.scoring import score
 from robnb.evaluation.trained import TrainedModel
 from robnb.export import condition_name, export
@@ -42,7 +41,7 @@ class Imperfect:
         for model in self.models:
             for condition, replicate in [(CLEAN, 0), *((FOG, r) for r in range(replicates))]:
                 found = [imperfect.PREDICTIONS[task](sample, rng) for sample in samples]
-                table = records.table(task, samples, found, condition, replicate)
+                table = imperfect.table(task, samples, found, condition, replicate)
                 self.cells[model, condition, replicate] = table
                 for metric, value in score(task, table, reader).items():
                     rows.append([

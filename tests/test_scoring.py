@@ -18,7 +18,6 @@ from robnb.corruptions import Condition
 from robnb.data.coco import CocoImages
 from robnb.data.sample import Sample
 from robnb.errors import UserError
-from robnb.evaluation import records
 from robnb.evaluation.predict import Detections
 from robnb.evaluation.scoring import coco_results, details, score
 from robnb.names import METRICS
@@ -33,7 +32,7 @@ def readers(tmp_path_factory):
 
 
 def table(task: str, samples: list[Sample], predictions: list) -> pa.Table:
-    return records.table(task, samples, predictions, CLEAN)
+    return imperfect.table(task, samples, predictions, CLEAN)
 
 
 def predicted(task: str, reader, seed: int = 0) -> tuple[list[Sample], list]:

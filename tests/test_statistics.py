@@ -16,7 +16,6 @@ from statsmodels.stats.proportion import proportion_confint
 import robnb.models.backbones  # noqa: F401  before mmdet and mmseg
 from robnb.corruptions import Condition
 from robnb.errors import UserError
-from robnb.evaluation import records
 from robnb.evaluation.scoring import score
 from robnb.metrics import COLUMNS, summarise
 from robnb.names import CLEAN, METRICS
@@ -141,7 +140,7 @@ def test_with_crowds_and_equal_scores_too(seed, tmp_path):
 
 def check_against_scorer(task: str, reader, samples: list, predictions: list) -> None:
     """The table is written as the sweep does, with robnb's matches; the scorer starts from boxes and masks."""
-    table = records.table(task, samples, predictions, Condition(CLEAN, 0))
+    table = imperfect.table(task, samples, predictions, Condition(CLEAN, 0))
     once = np.ones((1, len(table)), np.uint8)
     for metric, value in score(task, table, reader).items():
         assert METRIC_DRAWS[metric].of(table, once, len(reader.classes)) == pytest.approx(value, abs=1e-9)

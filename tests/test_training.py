@@ -48,7 +48,7 @@ def test_a_position_does_not_depend_on_order_workers_or_what_was_drawn_before():
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_processes_share_each_batch(monkeypatch, processes):
-    """Iteration by iteration their shares are disjoint, equally large, and together the batch; so too from the middle."""
+    """In each iteration their shares are disjoint, equally large, and together the batch; from the middle on too."""
     monkeypatch.setattr(training, "get_world_size", lambda: processes)
     shares = []
     for rank in range(processes):
@@ -91,7 +91,9 @@ def test_a_number_of_processes_is_checked(batch_size, processes, message):
 
 
 def test_a_segmentor_gets_two_images_a_process():
-    with pytest.raises(UserError, match="segmentation trains with one image a process, .* needs two: raise batch_size"):
+    with pytest.raises(
+        UserError, match=r"segmentation trains with one image a process, .* needs two: raise batch_size"
+    ):
         TransferSpec("resnet_nano.regular", "", "segmentation", "", "", 10, (64, 64), Budget(1, 4, 0.1), 0, 4)
 
 
@@ -102,7 +104,7 @@ def test_the_number_of_processes_is_part_of_the_key():
 
 def pretrained(outputs: Path, iterations: int = 12, **changes: object) -> dict[str, torch.Tensor]:
     study = small.study(outputs, upstream=small.budgets(iterations, 8), **changes)
-    (model,) = study.pretrain().values()
+    (model,) = study.pretrain()
     return torch.load(model.path, weights_only=True)
 
 

@@ -32,12 +32,12 @@ def backbone_of(path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("task", ["detection", "segmentation", "classification"])
 def test_fixed_feature_leaves_every_byte_and_full_network_does_not(study, upstream, task):
     """Parameters and buffers: weights, BN statistics, relative-position tables and indices."""
-    for name, model in zip(BACKBONES, study.transfer(upstream, "fixed_feature", task), strict=True):
-        before, after = backbone_of(upstream[name].path), backbone_of(model.path)
+    for name, first, model in zip(BACKBONES, upstream, study.transfer(upstream, "fixed_feature", task), strict=True):
+        before, after = backbone_of(first.path), backbone_of(model.path)
         assert set(before) == set(after) == set(build_backbone(study.architecture(name)).state_dict())
         assert all(before[key].numpy().tobytes() == after[key].numpy().tobytes() for key in before)
-    for name, model in zip(BACKBONES, study.transfer(upstream, "full_network", task), strict=True):
-        before, after = backbone_of(upstream[name].path), backbone_of(model.path)
+    for name, first, model in zip(BACKBONES, upstream, study.transfer(upstream, "full_network", task), strict=True):
+        before, after = backbone_of(first.path), backbone_of(model.path)
         learns = dict(build_backbone(study.architecture(name)).named_parameters())
         # A bias whose gradient is exactly zero may stay; no whole stage may.
         same = [key for key in learns if torch.equal(before[key], after[key])]

@@ -79,7 +79,7 @@ def compute(job: ShardJob) -> ShardJob:
     indices = range(job.number * job.size, min((job.number + 1) * job.size, len(reader)))
     samples: list[Sample] = []
     wanted = list(dict.fromkeys(target.panel for target in job.targets))
-    found: dict[Target, dict[tuple[int, int], Any]] = {target: {} for target in job.targets}
+    found: dict[Target, dict[tuple[int, int], records.Record]] = {target: {} for target in job.targets}
     made = batches(
         _kept(reader, indices, samples),
         wanted,
@@ -91,7 +91,8 @@ def compute(job: ShardJob) -> ShardJob:
         for target in job.targets:
             if target.panel == wanted[batch.panel]:
                 predictor = _resident.predictor(target.model, where, job.inference, target.sha256)
-                found[target].update(zip(batch.rows, predicted(predictor, batch.blocks), strict=True))
+                for (index, column), one in zip(batch.rows, predicted(predictor, batch.blocks), strict=True):
+                    found[target][index, column] = records.record(job.data.task, samples[index], one)
     for target in job.targets:
         _write(job, target, samples, found[target])
     return job
@@ -142,9 +143,10 @@ def _halves(blocks: Sequence[torch.Tensor], first: int) -> tuple[list[torch.Tens
     return [block for block in left if len(block)], [block for block in right if len(block)]
 
 
-def _write(job: ShardJob, target: Target, samples: list[Sample], found: dict[tuple[int, int], Any]) -> None:
+def _write(job: ShardJob, target: Target, samples: list[Sample], found: dict[tuple[int, int], records.Record]) -> None:
+    ids = [sample.image_id for sample in samples]
     tables = []
     for column, condition in enumerate(target.panel.conditions):
-        predictions = [found[index, column] for index in range(len(samples))]
-        tables.append(records.table(job.data.task, samples, predictions, condition, target.panel.replicate))
+        rows = [found[index, column] for index in range(len(ids))]
+        tables.append(records.table(job.data.task, ids, rows, condition, target.panel.replicate))
     shards.write(target.folder, job.number, tables)

@@ -25,79 +25,98 @@ from robnb.data.sample import IGNORE, Sample
 from robnb.evaluation.matching import match
 from robnb.evaluation.predict import Detections
 
-_MATCHES = ("box_matched", "box_ignored", "mask_matched", "mask_ignored")
+#: A row's values by column, as numpy arrays or plain values.
+Record = dict[str, Any]
+_CLASSES = {"target": pa.int32(), "top": pa.list_(pa.int32())}
+_BITS = pa.list_(pa.uint16())
+#: The columns of each task after those of every task.
+SCHEMAS: dict[str, dict[str, pa.DataType]] = {
+    "upstream": _CLASSES,
+    "classification": _CLASSES,
+    "segmentation": {
+        "target": pa.list_(pa.uint8()),
+        "predicted": pa.list_(pa.uint8()),
+        "pixels": pa.list_(pa.uint32()),
+    },
+    "detection": {
+        "coco_id": pa.int64(),
+        "height": pa.int32(),
+        "width": pa.int32(),
+        "boxes": pa.list_(pa.float32()),
+        "scores": pa.list_(pa.float32()),
+        "labels": pa.list_(pa.int16()),
+        "masks": pa.list_(pa.binary()),
+        "box_matched": _BITS,
+        "box_ignored": _BITS,
+        "mask_matched": _BITS,
+        "mask_ignored": _BITS,
+        "truth": pa.list_(pa.int16()),
+    },
+}
+
+
+def record(task: str, sample: Sample, prediction: Any) -> Record:
+    """What is kept of a prediction: much less than the prediction itself.
+
+    Args:
+        prediction: as the task's predictor gives it.
+    """
+    return _RECORDS[task](sample, prediction)
 
 
 def table(
-    task: str, samples: Sequence[Sample], predictions: Sequence[Any], condition: Condition, replicate: int = 0
+    task: str, image_ids: Sequence[str], records: Sequence[Record], condition: Condition, replicate: int = 0
 ) -> pa.Table:
-    """The rows of some images under one condition, in their order.
-
-    Args:
-        samples: their images are not read.
-        predictions: one for each sample, as the task's predictor gives it.
-    """
-    count = len(samples)
-    keys = {
-        "image_id": pa.array([sample.image_id for sample in samples], pa.string()),
+    """The rows of some images under one condition, in their order."""
+    count = len(image_ids)
+    columns = {
+        "image_id": pa.array(image_ids, pa.string()),
         "corruption": pa.array([condition.corruption] * count, pa.string()),
         "severity": pa.array([condition.severity] * count, pa.int8()),
         "replicate": pa.array([replicate] * count, pa.int16()),
     }
-    return pa.table({**keys, **_COLUMNS[task](samples, predictions)})
+    for name, kind in SCHEMAS[task].items():
+        values = [each[name] for each in records]
+        of_numbers = pa.types.is_list(kind) and not pa.types.is_binary(kind.value_type)
+        columns[name] = _lists(values, kind.value_type) if of_numbers else pa.array(values, kind)
+    return pa.table(columns)
 
 
-def _classes(samples: Sequence[Sample], predictions: Sequence[np.ndarray]) -> dict[str, pa.Array]:
-    return {
-        "target": pa.array([sample.target for sample in samples], pa.int32()),
-        "top": _lists(predictions, pa.int32()),
-    }
+def _class(sample: Sample, top: np.ndarray) -> Record:
+    return {"target": sample.target, "top": top}
 
 
-def _confusions(samples: Sequence[Sample], predictions: Sequence[np.ndarray]) -> dict[str, pa.Array]:
-    cells = [_confusion(sample.target, found) for sample, found in zip(samples, predictions, strict=True)]
-    return {
-        "target": _lists([pairs // 256 for pairs, _ in cells], pa.uint8()),
-        "predicted": _lists([pairs % 256 for pairs, _ in cells], pa.uint8()),
-        "pixels": _lists([pixels for _, pixels in cells], pa.uint32()),
-    }
-
-
-def _confusion(target: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(256 * target + predicted, number of such pixels) of every pair that occurs, sorted."""
-    valid = target != IGNORE
-    counts = np.bincount(256 * target[valid].astype(np.int32) + predicted[valid], minlength=1)
+def _confusion(sample: Sample, predicted: np.ndarray) -> Record:
+    valid = sample.target != IGNORE
+    counts = np.bincount(256 * sample.target[valid].astype(np.int32) + predicted[valid], minlength=1)
     pairs = np.flatnonzero(counts)
-    return pairs, counts[pairs]
+    return {"target": pairs // 256, "predicted": pairs % 256, "pixels": counts[pairs]}
 
 
-def _detections(samples: Sequence[Sample], predictions: Sequence[Detections]) -> dict[str, pa.Array]:
-    matches = [match(found, sample.target) for sample, found in zip(samples, predictions, strict=True)]
-    columns = {
-        "coco_id": pa.array([sample.target.coco_id for sample in samples], pa.int64()),
-        "height": pa.array([sample.image.shape[0] for sample in samples], pa.int32()),
-        "width": pa.array([sample.image.shape[1] for sample in samples], pa.int32()),
-        "boxes": _lists([found.boxes.ravel() for found in predictions], pa.float32()),
-        "scores": _lists([found.scores for found in predictions], pa.float32()),
-        "labels": _lists([found.labels for found in predictions], pa.int16()),
-        "masks": pa.array([[mask["counts"] for mask in found.masks] for found in predictions], pa.list_(pa.binary())),
+def _detections(sample: Sample, found: Detections) -> Record:
+    height, width = sample.image.shape[:2]
+    return {
+        "coco_id": sample.target.coco_id,
+        "height": height,
+        "width": width,
+        "boxes": found.boxes.ravel(),
+        "scores": found.scores,
+        "labels": found.labels,
+        "masks": [mask["counts"] for mask in found.masks],
+        **match(found, sample.target)._asdict(),
     }
-    for name in _MATCHES:
-        columns[name] = _lists([getattr(matched, name) for matched in matches], pa.uint16())
-    columns["truth"] = _lists([matched.truth for matched in matches], pa.int16())
-    return columns
 
 
 def _lists(parts: Sequence[np.ndarray], kind: pa.DataType) -> pa.ListArray:
     """One list per part; no Python object per number."""
     offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int32)
-    flat = np.concatenate([np.asarray(part) for part in parts]) if parts else np.empty(0)
+    flat = np.concatenate(parts) if parts else np.empty(0)
     return pa.ListArray.from_arrays(offsets, pa.array(flat.astype(kind.to_pandas_dtype())))
 
 
-_COLUMNS: dict[str, Callable[[Sequence[Sample], Sequence[Any]], dict[str, pa.Array]]] = {
-    "upstream": _classes,
-    "classification": _classes,
-    "segmentation": _confusions,
+_RECORDS: dict[str, Callable[[Sample, Any], Record]] = {
+    "upstream": _class,
+    "classification": _class,
+    "segmentation": _confusion,
     "detection": _detections,
 }
