@@ -87,7 +87,7 @@ def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations
             rounded = runner.test()
         theirs = json.loads(out.with_name(f"{out.name}.bbox.json").read_text())
         ours = evaluations["detection"].per_image(model, condition).to_pylist()
-        assert sum(len(row["scores"]) for row in ours) == len(theirs) > 10
+        assert sum(len(row["scores"]) for row in ours) == len(theirs) > 3
         for row in ours:
             same = [entry for entry in theirs if entry["image_id"] == row["coco_id"]]
             boxes = np.reshape(row["boxes"], (-1, 4))

@@ -1,5 +1,6 @@
-"""How long a corruption takes: ours beside the original and others on one thread of the CPU, and ours on a GPU."""
+"""How long things take: corruptions, sweeps and training, ours beside the original's and others', in one run."""
 
 from robnb.speed.benchmark import Benchmark
+from robnb.speed.end_to_end import EndToEnd
 
-__all__ = ["Benchmark"]
+__all__ = ["Benchmark", "EndToEnd"]

@@ -22,6 +22,7 @@ from robnb.errors import UserError
 from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
 from robnb.progress import bar
 from robnb.speed import engines, report, timing
+from robnb.speed.end_to_end import EndToEnd
 from robnb.speed.machine import machine
 from robnb.store import write_json
 
@@ -56,8 +57,9 @@ class Benchmark:
     @classmethod
     def from_notebook(cls, notebook: str, namespace: dict[str, Any]) -> Benchmark:
         """Take the parameters from a notebook's globals; a misspelt one that was injected is an error."""
-        names = {field.name for field in fields(cls)} - {"notebook"}
-        return cls(notebook=notebook, **parameters.taken_from(namespace, names))
+        own = {field.name for field in fields(cls)} - {"notebook"}
+        taken = parameters.taken_from(namespace, own | {field.name for field in fields(EndToEnd)})
+        return cls(notebook=notebook, **{name: value for name, value in taken.items() if name in own})
 
     def __post_init__(self) -> None:
         parameters.check_parameters(asdict(self), _EXAMPLES, "parameters")
@@ -168,16 +170,22 @@ class Benchmark:
         return calibration(self.photograph(self.calibration_size), NAMES, self.calibration_draws)
 
     def finish(
-        self, cpu: dict[str, pd.DataFrame], gpu: tuple[pd.DataFrame, str], calibrated: pd.DataFrame
+        self,
+        cpu: dict[str, pd.DataFrame],
+        gpu: tuple[pd.DataFrame, str],
+        calibrated: pd.DataFrame,
+        end_to_end: EndToEnd | None = None,
     ) -> pd.DataFrame:
         """Write this notebook's tables and provenance; returns the overview that ``robnb run`` prints.
 
         speed.csv has the tables of all sizes, timings.csv every condition of every engine, gpu.csv the GPU's table,
-        calibration.csv the calibration, and speed.md and calibration.md the same to be read. Each row carries the
+        calibration.csv the calibration, and speed.md and calibration.md the same to be read. What was measured end to
+        end goes into a CSV file each (race, stages, growth, training, options) and sweep.md. Each row carries the
         profile.
 
         Args:
             cpu, gpu, calibrated: what `cpu`, `gpu` and `calibration` gave.
+            end_to_end: what measured the sweeps and the training, if they were.
         """
         tables = {size: report.table(timings) for size, timings in cpu.items()}
         self._save(pd.concat(tables, names=["size"]).reset_index(), "speed")
@@ -193,8 +201,13 @@ class Benchmark:
         self._write("speed", sections)
         calibration_text = report.markdown(report.calibration_table(calibrated))
         self._write("calibration", [machine_text, calibration_text, report.calibration_sentence(calibrated)])
+        if end_to_end:
+            for name, frame in end_to_end.measured.items():
+                self._save(frame, name)
+            self._write("sweep", [machine_text, *end_to_end.sections])
         stamp = provenance.stamp(seconds=time.time() - self.started)
-        known = {"parameters": asdict(self), "machine": machine(), **stamp}
+        also = asdict(end_to_end) if end_to_end else {}
+        known = {"parameters": asdict(self) | also, "machine": machine(), **stamp}
         write_json(self.folder / "provenance.json", known)
         return overview
 

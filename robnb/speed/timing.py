@@ -118,14 +118,14 @@ def copy_bandwidth(device: str, size: int, repeats: int) -> float:
 def _fastest(call: Call, repeats: int, device: str) -> float:
     def finished() -> None:
         call()
-        _wait(device)
+        wait(device)
 
     finished()
     taken = [_stopwatch(finished) for _ in range(repeats)]
     return min(taken)
 
 
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
     """A GPU's work goes on after the call that ordered it has returned."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
