@@ -56,13 +56,14 @@ sweep_rounds = 1  # each engine sweeps so often, in turns; the fastest counts
 loader_workers = 2  # loader processes of mmdet's loop; its configs say 2
 stage_images = 8  # test images of each sweep that is taken apart
 growth_images = 32  # test images of the sweeps that show how the cost grows
-growth_processes = [1, 2]  # numbers of worker processes that are tried
+growth_processes = [1, 2]  # numbers of worker processes that are tried; may be empty
 r50_images = 2  # photographs of Mask R-CNN R50's sweep
 r50_size = [480, 640]  # [height, width] of these
 r50_scale = [1333, 800]  # [width, height] that they are resized to fit
 r50_corruptions = ["gaussian_noise", "zoom_blur"]  # of its sweep
 r50_detections = 30  # objects found in each
 training_iterations = 12  # training steps of either way to freeze; the first is not counted
+options_tried = ["bfloat16", "float16", "channels_last", "torch.compile"]  # ways to run a model, beside float32
 option_images = 24  # test images that the ways to run a model are tried on
 option_corruptions = ["gaussian_noise", "fog"]  # beside the clean images
 
@@ -166,7 +167,8 @@ segmentor, *_ = study.transfer([upstream], "fixed_feature", "segmentation")
 #
 # Both engines run on this machine in this process, in turns, with the same model, images and conditions. The peer is
 # mmdet's loop as it is: its data set, pipeline, `Corrupt`, batches of one, loader processes, and `CocoMetric` with
-# pycocotools. Only what raises in imagecorruptions is repaired. Ours writes its per-image results to disk, as always.
+# pycocotools. Only what raises in imagecorruptions is repaired, and it gets one thread or all, whichever is faster here
+# beside its loader processes. Ours writes its per-image results to disk, as always.
 # Building the model and a first image are not counted. The peer sets up its data set and loader for every condition,
 # which weighs less the more images there are: hence the last number of each line, where it can be told from noise.
 
@@ -185,9 +187,9 @@ Markdown(sweep_report.agreement_sentence(scores))
 # %% [markdown]
 # ## Where the time goes
 #
-# The same steps one after the other, without anything working ahead, so that each can be timed. *Forward* is the
-# network with non-maximum suppression and the pasting of masks into the image, *encode* turns masks into run lengths,
-# *prepare* is the peer's resizing and packing, which ours does within *forward*.
+# The same steps one after the other on one thread, without anything working ahead, so that each can be timed.
+# *Forward* is the network with non-maximum suppression and the pasting of masks into the image, *encode* turns masks
+# into run lengths, *prepare* is the peer's resizing and packing, which ours does within *forward*.
 
 # %%
 stages = end_to_end.stages([small, r50])

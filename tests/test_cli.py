@@ -221,3 +221,12 @@ def test_version_and_help():
     assert subprocess.check_output([*run, "--version"], text=True) == f"robnb {robnb.__version__}\n"
     assert "robnb run 01_fixed_feature --profile smoke" in subprocess.check_output([*run, "run", "--help"], text=True)
     assert subprocess.run(run, capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["status"], ["export"], ["corrupt"]])
+def test_help_does_not_wait_for_torch(command):
+    shows_help = f"import sys; from robnb.cli import main; sys.argv[0] = 'robnb'; main({[*command, '--help']})"
+    says = "import atexit, sys; atexit.register(lambda: print('torch', 'torch' in sys.modules, 'numpy' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", f"{says}; {shows_help}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: robnb") and done.stdout.endswith("torch False False\n")

@@ -330,4 +330,4 @@ def test_the_notebook_runs_by_its_command(tmp_path):
     cells = nbformat.read(folder / "09_speed.ipynb", as_version=4).cells
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
-    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 1
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 3

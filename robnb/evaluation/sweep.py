@@ -129,9 +129,9 @@ class _Scoring:
     condition: int
 
 
-def _score(job: _Scoring) -> tuple[_Scoring, dict[str, float]]:
+def _score(job: _Scoring) -> tuple[tuple[Path, int], dict[str, float]]:
     table = shards.read(list(shards.whole(job.target.folder).values()), job.condition)
-    return job, score(job.data.task, table, open_reader(job.data, job.images))
+    return (job.target.folder, job.condition), score(job.data.task, table, open_reader(job.data, job.images))
 
 
 def _finish(asked: Sweep, targets: list[Target], scheduler: str | None, workers: int) -> None:
@@ -143,5 +143,5 @@ def _finish(asked: Sweep, targets: list[Target], scheduler: str | None, workers:
     ]
     scored = dict(done(_score, jobs, scheduler, workers))
     for target in targets:
-        metrics = [scored[job] for job in jobs if job.target == target]
+        metrics = [scored[target.folder, number] for number in range(len(target.panel.conditions))]
         write_json(target.folder / "result.json", {"metrics": metrics, "n_images": len(asked.reader)})

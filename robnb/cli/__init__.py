@@ -1,0 +1,49 @@
+"""The command ``robnb``.
+
+Exit codes: 0 done; 2 bad input, said in one sentence; 1 anything else (a copy that does not verify among it);
+130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+import robnb
+from robnb.cli import corrupt, export, plan, run, status
+from robnb.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return arguments.command(arguments)
+    except UserError as error:
+        print(f"robnb: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, _Terminated) as stopped:
+        print("\nrobnb: interrupted; finished work is kept, and the same command goes on from there.", file=sys.stderr)
+        return 130 if isinstance(stopped, KeyboardInterrupt) else 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(SystemExit):
+    """SIGTERM, leaving through the same doors as any exception so that the kernel is shut down."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="robnb", description=robnb.__doc__)
+    parser.add_argument("--version", action="version", version=f"robnb {robnb.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (run, plan, status, export, corrupt):  # each imports what it needs only when it is called
+        command.add(commands)
+    return parser

@@ -1,0 +1,169 @@
+"""Rates measured now, in some seconds for each kind of work: random weights on a few images at the real scale.
+
+The work is the real one: `robnb.evaluation.sweep` into a folder that is deleted, and training steps as `robnb.training`
+takes them. Where the data are not there, photographs of their usual size stand in.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+from torch.utils.data import Dataset, default_collate
+
+from robnb.augment import recipe_named
+from robnb.corruptions import Condition
+from robnb.data.sources import TaskData
+from robnb.distributed import device
+from robnb.evaluation.panels import Pixels
+from robnb.evaluation.predict import Inference, load_trained
+from robnb.evaluation.spec import SHARD
+from robnb.evaluation.sweep import sweep
+from robnb.evaluation.trained import TrainedModel
+from robnb.models.backbones import ARCHITECTURES
+from robnb.models.classifier import Classifier
+from robnb.names import CLEAN
+from robnb.planning.holdings import Holding, holdings
+from robnb.planning.rates import NOW, Rate
+from robnb.pretrain import PretrainSpec, TrainingCrops
+from robnb.speed.timing import wait
+from robnb.store import Store
+from robnb.training import OPTIMIZERS, KeyedBatches, initialise, state_of
+from robnb.transfer import TransferSpec, build_model, training_samples
+
+#: How long a measurement may go on; a first step that takes longer is the measurement.
+SECONDS = 3.0
+#: Random logits times this are far apart, so that a random detector finds as much as it may.
+_SURE = 1e3
+
+
+def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: int) -> Rate:
+    """Time training steps on as much of a batch as some seconds allow.
+
+    Loading is timed too: it is added where no worker process does it, and shared out over them where some do.
+    """
+    model, samples, collate = _training(spec, data)
+    model.to(device()).train()
+    options = OPTIMIZERS[ARCHITECTURES[_architecture(spec)].family]
+    optimizer = {**options["optimizer"], "lr": 1e-6}
+    wrapper = build_optim_wrapper(model, {"type": "OptimWrapper", **options, "optimizer": optimizer})
+    keyed = KeyedBatches(samples, 0, 1 << 30)
+
+    def step(images: int) -> tuple[float, float]:
+        """(seconds of loading, of training) an image."""
+        start = time.perf_counter()
+        batch = collate([keyed[place] for place in range(images)])
+        loaded = time.perf_counter()
+        model.train_step(batch, wrapper)
+        wait(str(device()))
+        return (loaded - start) / images, (time.perf_counter() - loaded) / images
+
+    share = spec.budget.batch_size // spec.processes
+    detects = isinstance(spec, TransferSpec) and spec.task == "detection"
+    loading, training = _repeated(step, 1 if detects else min(2, share), share)  # BatchNorm needs two
+    seconds = max(training, loading / workers) if workers else training + loading
+    size = sum(tensor.nbytes for tensor in state_of(model).values())
+    return Rate(seconds, size, torch.get_num_threads(), NOW)
+
+
+def _repeated(step: Callable[[int], tuple[float, ...]], fewest: int, most: int) -> tuple[float, ...]:
+    """The fastest of some steps after a first one, which warms up and tells how many images are affordable."""
+    start = time.perf_counter()
+    first = step(fewest)
+    if time.perf_counter() - start > SECONDS:
+        return first
+    images = max(fewest, min(most, int(SECONDS / (3 * sum(first)))))
+    taken, start = [step(images)], time.perf_counter()
+    while time.perf_counter() - start < SECONDS / 2:
+        taken.append(step(images))
+    return min(taken, key=sum)
+
+
+def _training(spec: PretrainSpec | TransferSpec, data: TaskData) -> tuple[nn.Module, Dataset, Callable]:
+    """The model with random weights, the training set, and how samples become a batch."""
+    if isinstance(spec, PretrainSpec):
+        recipe, images = recipe_named(spec.recipe), data.open("train")
+        build = partial(Classifier, ARCHITECTURES[spec.architecture], len(images.classes), view_loss=recipe.loss)
+        crops = TrainingCrops(images, recipe, spec.image_size, data.flip)
+        return initialise(build, 0), crops, default_collate
+    model = initialise(partial(build_model, replace(spec, classes=len(data.open("train").classes))), 0)
+    return model, training_samples(spec, data), default_collate if spec.task == "classification" else pseudo_collate
+
+
+def _architecture(spec: PretrainSpec | TransferSpec) -> str:
+    return spec.architecture if isinstance(spec, PretrainSpec) else spec.architecture.name
+
+
+def sweep_rate(
+    model: TrainedModel, data: TaskData, conditions: Sequence[Condition], engine: str, inference: Inference
+) -> Rate:
+    """Time a sweep over some clean images, and the corruptions of one image.
+
+    The two are added, although they overlap in a real sweep. A detector finds as many objects as it may, which takes
+    more time and disk than a trained one does.
+    """
+    sizes: dict[int, int] = {}
+    with TemporaryDirectory() as folder:
+        random = _with_random_weights(model, Path(folder))
+
+        def clean(images: int) -> tuple[float]:
+            found = _small_sweep(random, data, images, inference, Path(folder))
+            sizes[images] = found.shard_bytes
+            return (found.speed[0] / found.speed[1],)
+
+        (seconds,) = _repeated(clean, 1, min(SHARD, len(data.open("test"))))
+    corrupting = _corrupting(data, conditions, engine)
+    return Rate(seconds + corrupting / len(conditions), _in_a_full_shard(sizes), torch.get_num_threads(), NOW)
+
+
+def _in_a_full_shard(sizes: dict[int, int]) -> float:
+    """Bytes an image, from the sizes of shards of one image and of several: each file has a head, whatever is in it."""
+    several = max(sizes)
+    if several == 1:
+        return sizes[1]
+    each = (sizes[several] - sizes[1]) / (several - 1)
+    return each + (sizes[1] - each) / SHARD
+
+
+def _with_random_weights(model: TrainedModel, folder: Path) -> TrainedModel:
+    network = initialise(model.build, 0)
+    if model.task == "detection":
+        with torch.no_grad():
+            network.roi_head.bbox_head.fc_cls.weight *= _SURE
+    torch.save(state_of(network), folder / "weights.pth")
+    return replace(model, path=folder / "weights.pth", load=load_trained)
+
+
+def _small_sweep(model: TrainedModel, data: TaskData, images: int, inference: Inference, folder: Path) -> Holding:
+    """What a clean sweep leaves in ``folder``/store, which is emptied first."""
+    store = Store(folder / "store")
+    shutil.rmtree(store.root / "sweep", ignore_errors=True)
+    with redirect_stdout(io.StringIO()):
+        sweep([model], data, [Condition(CLEAN, 0)], store, limit=images, inference=inference)
+    (found,) = [holding for holding in holdings(store.root) if holding.kind == "sweep"]
+    return found
+
+
+def _corrupting(data: TaskData, conditions: Sequence[Condition], engine: str) -> float:
+    """Seconds for all conditions of one image, at the second time: the first compiles."""
+    pixels, sample = Pixels(0, engine, device()), data.open("test", 1)[0]
+
+    def once(_: int) -> tuple[float]:
+        start = time.perf_counter()
+        for condition in conditions:
+            pixels.block([sample], condition, 0)
+        wait(str(device()))
+        return (time.perf_counter() - start,)
+
+    return _repeated(once, 1, 1)[0]
