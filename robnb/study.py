@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from robnb import assets, parameters, provenance, tables
+from robnb.corruption_error import corruption_error
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.evaluation.predict import load_trained
@@ -174,8 +175,9 @@ class Study(Settings):
 
         scores.csv is the long results table, drops.csv has P, mPC, rPC and drop per category, differences.csv each
         backbone against the first, agreement.csv the rank agreement with the upstream task, variance.csv where the
-        scores' variance comes from, summary.csv one row per model and metric. Intervals are columns ``_low`` and
-        ``_high``. Each row carries the profile, so that a smoke number cannot pass for a paper number.
+        scores' variance comes from, corruption_error.csv ImageNet-C's mCE of the classifiers with the first backbone as
+        baseline, summary.csv one row per model and metric. Intervals are columns ``_low`` and ``_high``. Each row
+        carries the profile, so that a smoke number cannot pass for a paper number.
         """
         overview = tables.overview(results.summary)
         frames = {
@@ -186,6 +188,8 @@ class Study(Settings):
             "variance": results.variance(),
             "summary": overview,
         }
+        if (results.scores["metric"] == "top1").any():
+            frames["corruption_error"] = corruption_error(results.scores, self.baseline)
         for name, frame in frames.items():
             tables.save(frame.assign(profile=self.profile), self.folder, name)
         parameters_used = {field.name: getattr(self, field.name) for field in fields(self)}

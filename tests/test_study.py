@@ -100,8 +100,10 @@ def test_end_to_end_table_and_products(tmp_path):
     assert len(overview) == 2 * (1 + 2 * 4)
     written = pd.read_csv(study.folder / "scores.csv")
     pd.testing.assert_frame_equal(written[list(scores.columns)], scores, check_dtype=False)
-    for name in ("scores", "drops", "differences", "agreement", "variance", "summary"):
+    for name in ("scores", "drops", "differences", "agreement", "variance", "corruption_error", "summary"):
         assert set(pd.read_csv(study.folder / f"{name}.csv")["profile"]) == {"smoke"}
+    errors = pd.read_csv(study.folder / "corruption_error.csv").set_index(["task", "regime", "backbone"])
+    assert len(errors) == 2 * 3 and errors.loc[("upstream", "pretrained", "resnet_nano"), "mCE"] == pytest.approx(100)
     stamp = json.loads((study.folder / "provenance.json").read_text())
     assert stamp["parameters"]["seed"] == 0 and stamp["versions"]["mmdet"] and stamp["seconds"] > 0
 
