@@ -97,10 +97,10 @@ class Store:
                 yield None
                 return
             (unfinished / "scratch").mkdir(parents=True, exist_ok=True)
+            write_json(unfinished / "spec.json", spec.described())  # now, so that what a kill leaves can be told
             started = time.time()
             yield unfinished
             shutil.rmtree(unfinished / "scratch")
-            write_json(unfinished / "spec.json", spec.described())
             write_json(unfinished / "provenance.json", provenance.stamp(seconds=time.time() - started))
             self.folder(spec).parent.mkdir(exist_ok=True)
             os.replace(unfinished, self.folder(spec))

@@ -22,7 +22,9 @@ from robnb.corruption_error import corruption_error
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.evaluation.predict import load_trained
-from robnb.evaluation.sweep import Evaluation, sweep
+from robnb.evaluation.results import Evaluation
+from robnb.evaluation.spec import Sweep
+from robnb.evaluation.sweep import run
 from robnb.evaluation.trained import TrainedModel
 from robnb.models.backbones import BackboneName
 from robnb.models.classifier import Classifier, load_published
@@ -151,13 +153,14 @@ class Study(Settings):
 
     def evaluate(self, models: list[TrainedModel]) -> Evaluation:
         """Score models of one task on every test image under every condition."""
-        return sweep(
-            models,
-            self.tasks[models[0].task],
-            self.conditions,
-            self.store,
-            scheduler=self.scheduler,
-            workers=self.workers,
+        return run(self.sweep_of(models), self.store, self.scheduler, self.workers)
+
+    def sweep_of(self, models: list[TrainedModel]) -> Sweep:
+        """What scoring models of one task asks for."""
+        return Sweep(
+            models=tuple(models),
+            data=self.tasks[models[0].task],
+            conditions=self.conditions,
             seed=self.seed,
             engine=self.engine,
             replicates=self.replicates,

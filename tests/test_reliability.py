@@ -19,6 +19,7 @@ from robnb.errors import UserError
 from robnb.evaluation import shards
 from robnb.evaluation.sweep import sweep
 from robnb.store import Store
+from robnb.threads import one_thread
 
 GRID = conditions(["shot_noise", "glass_blur", "snow", "pixelate"], [1])
 HOW = {"shard": 2, "seed": 3}
@@ -156,7 +157,10 @@ def test_a_full_disk_is_said_clearly_and_loses_nothing(work, undisturbed, sweepe
         replace(source, target)
 
     monkeypatch.setattr(shards.os, "replace", full)
-    with pytest.raises(UserError, match=r"no space left under .*; free some and run again: finished work is kept"):
+    full_disk = pytest.raises(
+        UserError, match=r"no space left under .*; free some and run again: finished work is kept"
+    )
+    with one_thread(), full_disk:  # as the sweeper's children compute, to the bit
         sweep(models, data, grid, Store(tmp_path), **HOW)
     monkeypatch.undo()
     assert len(list(tmp_path.glob("unfinished/*/*.parquet"))) == 5

@@ -25,8 +25,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "plan",
         help="say what a notebook has still to do, and what it will cost",
         description="Say what of a notebook's work is done and what is left, with estimates of time and disk from "
-        "rates measured on this machine. Nothing is trained or scored; where the store has no rate yet, some seconds "
-        "of each kind of work are measured.",
+        "rates measured on this machine. Nothing is trained or scored; where the store has no rate yet, a few "
+        "steps of each kind of work are measured, which can take minutes for full-size models on a CPU.",
         epilog="Example: robnb plan 01_fixed_feature --profile paper --half-width 0.5",
     )
     add_notebook(plan)

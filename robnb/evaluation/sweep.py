@@ -46,7 +46,11 @@ def sweep(
     Raises:
         UserError: an image, a model's file or the scheduler is not what it should be; the disk is full.
     """
-    asked = Sweep(tuple(models), data, tuple(conditions), **how)
+    return run(Sweep(tuple(models), data, tuple(conditions), **how), store, scheduler, workers)
+
+
+def run(asked: Sweep, store: Store, scheduler: str | None = None, workers: int = 1) -> Evaluation:
+    """`sweep`, of what is asked for."""
     sha256 = {model: model.sha256() for model in asked.models}
     for model, panel in asked.pairs:
         _check_finished(store, asked, model, panel, sha256[model])

@@ -26,7 +26,7 @@ def finished_evaluations(outlook: Outlook) -> tuple[list[Evaluation], list[str]]
         done = tuple(model for model in sweep.models if outlook.is_scored(sweep, model))
         lacking += [str(model) for model in sweep.models if model not in done]
         if done:
-            evaluations.append(Evaluation(outlook.evaluate(done), Store(outlook.store_root)))
+            evaluations.append(Evaluation(outlook.sweep_of(done), Store(outlook.store_root)))
     return evaluations, lacking
 
 

@@ -78,10 +78,12 @@ def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: in
 
 
 def _repeated(step: Callable[[int], tuple[float, ...]], fewest: int, most: int) -> tuple[float, ...]:
-    """The fastest of some steps after a first one, which warms up and tells how many images are affordable."""
-    start = time.perf_counter()
+    """The fastest of some steps after a first one, which warms up and tells how many images are affordable.
+
+    ``step`` takes a number of images and gives seconds an image.
+    """
     first = step(fewest)
-    if time.perf_counter() - start > SECONDS:
+    if fewest * sum(first) > SECONDS:
         return first
     images = max(fewest, min(most, int(SECONDS / (3 * sum(first)))))
     taken, start = [step(images)], time.perf_counter()

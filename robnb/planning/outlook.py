@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -150,24 +149,11 @@ class Outlook(Study):
     def _weights_of(self, kind: str, key: str) -> Path:
         return self.store_root / kind / key / "weights.pth"
 
-    def evaluate(self, models: Sequence[TrainedModel]) -> Sweep:
-        """What scoring the models would be asked for."""
-        return Sweep(
-            models=tuple(models),
-            data=self.tasks[models[0].task],
-            conditions=self.conditions,
-            seed=self.seed,
-            engine=self.engine,
-            replicates=self.replicates,
-            limit=self.test_images,
-            inference=self.inference_options,
-        )
-
     def sweeps(self) -> list[Sweep]:
         """Everything that the notebook scores, upstream first."""
         backbones = self.pretrain()
         models = [backbones, *(self.transfer(backbones, regime, task) for regime, task in self.steps)]
-        return [self.evaluate(of_a_task) for of_a_task in models]
+        return [self.sweep_of(of_a_task) for of_a_task in models]
 
     def finished_sweeps(self) -> list[Sweep]:
         """All of `sweeps`, which must be finished.
