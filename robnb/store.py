@@ -136,8 +136,10 @@ class Store:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON; NaN is refused, because a missing score must not look like a number."""
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    """Write JSON, whole or not at all; NaN is refused, because a missing score must not look like a number."""
+    unfinished = path.with_name(f".{path.name}-{os.getpid()}.part")
+    unfinished.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    os.replace(unfinished, path)
 
 
 @contextmanager

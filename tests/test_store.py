@@ -58,6 +58,7 @@ def test_work_that_fails_is_not_a_result_but_keeps_its_scratch(tmp_path):
 def test_a_missing_score_cannot_pass_for_a_number(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not list(tmp_path.iterdir()), "and nothing half-written is left"
 
 
 def test_guards(tmp_path):

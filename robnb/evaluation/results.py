@@ -91,8 +91,8 @@ class Evaluation:
             UserError: a file is damaged or gone.
         """
         panel = self._panel(condition, replicate)
-        files = sorted(self.store.folder(self.asked.spec(model, panel)).glob("*.parquet"))
-        return shards.read(files, panel.conditions.index(condition), columns)
+        folder = self.store.folder(self.asked.spec(model, panel))
+        return shards.read(folder, panel.conditions.index(condition), columns)
 
     def _panels_with(self, condition: Condition) -> list[Panel]:
         return [panel for panel in self.asked.panels if condition in panel.conditions]

@@ -45,10 +45,15 @@ def write(folder: Path, number: int, tables: Sequence[pa.Table]) -> Path:
     return final
 
 
+def files(folder: Path) -> list[Path]:
+    """The shards in a folder, in the order of their images."""
+    return sorted(folder.glob("*.parquet"))
+
+
 def whole(folder: Path) -> dict[int, Path]:
     """Number -> file of the shards in a folder whose content is what was written; others are deleted."""
     found: dict[int, Path] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in files(folder):
         number, _, digest = path.stem.partition("-")
         if not number.isdecimal() or _hash(path.read_bytes()) != digest:
             path.unlink()
@@ -57,14 +62,14 @@ def whole(folder: Path) -> dict[int, Path]:
     return found
 
 
-def read(files: Sequence[Path], row_group: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """One condition's rows from all shards, in the order of the files.
+def read(folder: Path, row_group: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """One condition's rows from all shards of a folder, in the order of the images.
 
     Raises:
         UserError: a file has gone or is damaged.
     """
     parts = []
-    for path in files:
+    for path in files(folder):
         try:
             with pq.ParquetFile(path) as file:
                 parts.append(file.read_row_group(row_group, columns=None if columns is None else list(columns)))

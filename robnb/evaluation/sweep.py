@@ -134,7 +134,7 @@ class _Scoring:
 
 
 def _score(job: _Scoring) -> tuple[tuple[Path, int], dict[str, float]]:
-    table = shards.read(list(shards.whole(job.target.folder).values()), job.condition)
+    table = shards.read(job.target.folder, job.condition)
     return (job.target.folder, job.condition), score(job.data.task, table, open_reader(job.data, job.images))
 
 
