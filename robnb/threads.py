@@ -26,3 +26,18 @@ def set_threads(for_torch: int, for_cv2: int, for_numba: int) -> None:
     torch.set_num_threads(for_torch)
     cv2.setNumThreads(for_cv2)
     numba.set_num_threads(for_numba)
+
+
+@contextmanager
+def one_core_free() -> Iterator[None]:
+    """torch computes on one thread less meanwhile, but on one at least: another thread has work as well.
+
+    OpenMP's threads wait for each other by spinning. With one more busy thread than there are cores, each of their
+    steps can take a time slice of the system.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ from robnb.evaluation import records, shards
 from robnb.evaluation.panels import Panel, Pixels, ahead, batches
 from robnb.evaluation.predict import PREDICTORS, Inference, Predictor
 from robnb.evaluation.trained import ResidentModels, TrainedModel
+from robnb.threads import one_core_free
 
 #: Images at once, conditions counted, before memory says otherwise.
 BATCH_SIZE = {"cpu": 16, "cuda": 64}
@@ -87,12 +88,13 @@ def compute(job: ShardJob) -> ShardJob:
         job.batch_size or BATCH_SIZE[where.type],
         PREDICTORS[job.data.task].mixes_shapes,
     )
-    for batch in ahead(made):
-        for target in job.targets:
-            if target.panel == wanted[batch.panel]:
-                predictor = _resident.predictor(target.model, where, job.inference, target.sha256)
-                for (index, column), one in zip(batch.rows, predicted(predictor, batch.blocks), strict=True):
-                    found[target][index, column] = records.record(job.data.task, samples[index], one)
+    with one_core_free():
+        for batch in ahead(made):
+            for target in job.targets:
+                if target.panel == wanted[batch.panel]:
+                    predictor = _resident.predictor(target.model, where, job.inference, target.sha256)
+                    for (index, column), one in zip(batch.rows, predicted(predictor, batch.blocks), strict=True):
+                        found[target][index, column] = records.record(job.data.task, samples[index], one)
     for target in job.targets:
         _write(job, target, samples, found[target])
     return job
