@@ -108,8 +108,8 @@ def _answers(client: Client, function: Callable[[Job], Answer], jobs: Sequence[J
                 yield future.result()
             except KilledWorker as error:
                 raise UserError(
-                    "workers died again and again at the same piece of work, mostly for want of memory: give a smaller "
-                    "batch_size or larger machines; finished work is kept."
+                    "workers died again and again at the same piece of work, mostly for want of memory: start fewer on "
+                    "a machine, or use larger machines; finished work is kept."
                 ) from error
             future.release()
     finally:

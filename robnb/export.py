@@ -27,13 +27,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from robnb.corruptions import Condition
 from robnb.data.coco import CocoImages
 from robnb.data.sources import Reader
 from robnb.errors import UserError
-from robnb.evaluation.lists import flat
+from robnb.evaluation.lists import flat, image_of_each
 from robnb.evaluation.scoring import KINDS, coco_results, read_annotations
 from robnb.names import CLEAN
 
@@ -121,7 +120,7 @@ def _write_detections(table: pa.Table, reader: CocoImages, folder: Path) -> None
 
 
 def _write_confusions(table: pa.Table, reader: Reader, folder: Path) -> None:
-    image = np.repeat(np.arange(table.num_rows), pc.list_value_length(table.column("pixels")).to_numpy())
+    image = image_of_each(table, "pixels")
     cells = pd.DataFrame({name: flat(table, name) for name in ("target", "predicted", "pixels")}).astype(np.int64)
     with _whole(folder / "confusion.csv") as path:
         _named(table, reader, image, cells, ("target", "predicted")).to_csv(path, index=False)

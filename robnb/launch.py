@@ -35,6 +35,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from robnb.cores import cores
 from robnb.errors import UserError
 
 #: The command that starts the training processes instead of the torchrun of this machine, without ``-m robnb.launch``.
@@ -104,8 +105,7 @@ def _environment(processes: int) -> dict[str, str]:
     """This process's, with this machine's cores shared out: torchrun would give each process one."""
     if os.environ.get(TORCHRUN):
         return dict(os.environ)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // processes)), **os.environ}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // processes)), **os.environ}
 
 
 def _run(command: list[str], environment: dict[str, str], output: IO[bytes]) -> int:

@@ -63,7 +63,17 @@ class Study(Settings):
     @cached_property
     def store(self) -> Store:
         """The store that all notebooks of a profile share."""
-        return Store(self.folder.parent / "store")
+        return Store(self.store_root)
+
+    @property
+    def store_root(self) -> Path:
+        """Where the store is, or will be."""
+        return self.folder.parent / "store"
+
+    @property
+    def _paper_root(self) -> Path:
+        """Below it lie the paper's data sets and weights."""
+        return Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data"
 
     @cached_property
     def tasks(self) -> dict[str, sources.TaskData]:
@@ -73,9 +83,8 @@ class Study(Settings):
             UserError: lists every missing file of the paper's assets.
         """
         if self.data == "paper":
-            root = Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data"
-            assets.require(root, self.backbones, self.budgets)
-            return sources.paper(root)
+            assets.require(self._paper_root, self.backbones, self.budgets)
+            return sources.paper(self._paper_root)
         store_root = self.store.root  # checks that the output folder can be written, before any work
         root = make_miniworld(MiniworldSpec(**self._miniworld_counts()), store_root.parent / "data", self.workers or 1)
         return sources.miniworld(root, fingerprint(root))
@@ -93,7 +102,7 @@ class Study(Settings):
         return [self._pretrained(name, seed) for seed in self.training_seeds for name in self.backbones]
 
     def _published(self, name: str) -> TrainedModel:
-        path = self.tasks["upstream"].root.parent / assets.weights_asset(name).paths[0]
+        path = self._paper_root / assets.weights_asset(name).paths[0]
         with path.open("rb") as file:
             key = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         return self._upstream(name, key, self.training_seeds[0], path, load_published)
@@ -131,9 +140,12 @@ class Study(Settings):
 
     def _transferred(self, upstream: TrainedModel, regime: str, task: str) -> TrainedModel:
         data, spec = self.tasks[task], self.transfer_spec(upstream, regime, task)
-        path = transfer(spec, upstream.path, data, self.store, self.workers)
+        return self._downstream(upstream, spec, transfer(spec, upstream.path, data, self.store, self.workers))
+
+    @staticmethod
+    def _downstream(upstream: TrainedModel, spec: TransferSpec, path: Path) -> TrainedModel:
         build = partial(build_model, spec)
-        return TrainedModel(upstream.backbone, task, regime, spec.key, upstream.seed, spec.scale, path, build)
+        return TrainedModel(upstream.backbone, spec.task, spec.regime, spec.key, spec.seed, spec.scale, path, build)
 
     def transfer_spec(self, upstream: TrainedModel, regime: str, task: str) -> TransferSpec:
         """The key of a backbone's transfer to a task."""

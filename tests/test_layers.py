@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "robnb"
 ORDER = [
-    {"errors"},
+    {"errors", "cores"},
     {"names", "seeding", "progress", "provenance", "threads"},
     {"reference", "parameters", "store"},
     {"assets", "data", "corruptions"},

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robnb.cores import cores
 from robnb.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,11 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     corrupt.add_argument(
         "--workers", type=int, metavar="N", help="processes (default: the cores available, %(default)s)"
     )
-    corrupt.set_defaults(command=_corrupt, workers=_cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    corrupt.set_defaults(command=_corrupt, workers=cores())
 
 
 def _corrupt(arguments: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from robnb.errors import UserError
 from robnb.evaluation import records, shards
 from robnb.evaluation.panels import Panel, Pixels, ahead, batches
 from robnb.evaluation.predict import PREDICTORS, Inference, Predictor
+from robnb.evaluation.spec import open_reader
 from robnb.evaluation.trained import ResidentModels, TrainedModel
 from robnb.threads import one_core_free
 
@@ -98,12 +98,6 @@ def compute(job: ShardJob) -> ShardJob:
     for target in job.targets:
         _write(job, target, samples, found[target])
     return job
-
-
-@functools.lru_cache(maxsize=4)
-def open_reader(data: TaskData, images: int | None) -> Reader:
-    """The test images; a worker reads their annotations once."""
-    return data.open("test", images)
 
 
 def _kept(reader: Reader, indices: range, samples: list[Sample]) -> Iterator[Sample]:

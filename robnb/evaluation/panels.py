@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -63,6 +63,13 @@ class Batch:
     blocks: list[torch.Tensor]
 
 
+class Held(NamedTuple):
+    """A sample, and its image on the device: uint8 (H, W, 3)."""
+
+    sample: Sample
+    pixels: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Pixels:
     """How a condition's pixels are made.
@@ -75,21 +82,23 @@ class Pixels:
     engine: str
     device: torch.device
 
-    def block(self, samples: Sequence[Sample], condition: Condition, replicate: int) -> torch.Tensor:
+    def held(self, sample: Sample) -> Held:
+        """An image that waits for its batch, on the device: it is moved there once, whatever it is put through."""
+        return Held(sample, torch.from_numpy(sample.image).to(self.device))
+
+    def block(self, images: Sequence[Held], condition: Condition, replicate: int) -> torch.Tensor:
         """Images of one size under a condition: uint8 (N, H, W, 3) on the device."""
-        images = torch.stack([torch.from_numpy(sample.image) for sample in samples])
         name, severity = condition.corruption, condition.severity
-        ids = [sample.image_id for sample in samples]
-        if name == CLEAN:
-            return images.to(self.device)
-        if self.engine == "fast":
-            return corrupt_batch(
-                images.to(self.device), name, severity, image_ids=ids, seed=self.seed, replicate=replicate
-            )
+        if name == CLEAN or self.engine == "fast":
+            clean = torch.stack([image.pixels for image in images])
+            if name == CLEAN:
+                return clean
+            ids = [image.sample.image_id for image in images]
+            return corrupt_batch(clean, name, severity, image_ids=ids, seed=self.seed, replicate=replicate)
         key = {"seed": self.seed, "replicate": replicate, "engine": self.engine}
         corrupted = [
             torch.from_numpy(corrupt(sample.image, name, severity, image_id=sample.image_id, **key))
-            for sample in samples
+            for sample, _ in images
         ]
         return torch.stack(corrupted).to(self.device)
 
@@ -105,40 +114,36 @@ def batches(
             they have to be.
         mixes_shapes: whether images of different sizes may share a batch.
     """
-    waiting: list[list[tuple[int, Sample]]] = [[] for _ in wanted]
+    waiting: list[list[tuple[int, Held]]] = [[] for _ in wanted]
 
     def flushed(which: int) -> Iterator[Batch]:
         yield from _panel_batches(which, wanted[which], waiting[which], pixels, batch_size)
         waiting[which] = []
 
     for index, sample in enumerate(samples):
+        image = pixels.held(sample)
         for which, panel in enumerate(wanted):
             held = waiting[which]
             together = max(1, batch_size // len(panel.conditions))
-            other_shape = held and not mixes_shapes and held[0][1].image.shape != sample.image.shape
+            other_shape = held and not mixes_shapes and held[0][1].pixels.shape != image.pixels.shape
             if len(held) == together or other_shape:
                 yield from flushed(which)
-            waiting[which].append((index, sample))
+            waiting[which].append((index, image))
     for which in range(len(wanted)):
         yield from flushed(which)
 
 
 def _panel_batches(
-    which: int, panel: Panel, held: list[tuple[int, Sample]], pixels: Pixels, batch_size: int
+    which: int, panel: Panel, held: list[tuple[int, Held]], pixels: Pixels, batch_size: int
 ) -> Iterator[Batch]:
-    for start in range(0, len(panel.conditions), batch_size):
-        if not held:
-            return
+    runs = [list(run) for _, run in groupby(held, key=lambda item: item[1].pixels.shape)]
+    for start in range(0, len(panel.conditions) if held else 0, batch_size):
         rows, blocks = [], []
         for column in range(start, min(start + batch_size, len(panel.conditions))):
-            for shape in _runs_of_one_shape(held):
-                rows += [(index, column) for index, _ in shape]
-                blocks.append(pixels.block([sample for _, sample in shape], panel.conditions[column], panel.replicate))
+            for run in runs:
+                rows += [(index, column) for index, _ in run]
+                blocks.append(pixels.block([image for _, image in run], panel.conditions[column], panel.replicate))
         yield Batch(which, rows, blocks)
-
-
-def _runs_of_one_shape(held: list[tuple[int, Sample]]) -> list[list[tuple[int, Sample]]]:
-    return [list(run) for _, run in groupby(held, key=lambda item: item[1].image.shape)]
 
 
 def ahead(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -46,6 +47,12 @@ class SweepSpec(Spec):
     shard: int
 
 
+@functools.lru_cache(maxsize=4)
+def open_reader(data: TaskData, images: int | None) -> Reader:
+    """The test images, the first so many or all; a process reads their annotations once."""
+    return data.open("test", images)
+
+
 @dataclass(frozen=True)
 class Sweep:
     """What is asked for: models of one task, test images, conditions, and how.
@@ -71,7 +78,7 @@ class Sweep:
     @cached_property
     def reader(self) -> Reader:
         """The test images."""
-        return self.data.open("test", self.limit)
+        return open_reader(self.data, self.limit)
 
     @cached_property
     def panels(self) -> list[Panel]:

@@ -18,11 +18,11 @@ from robnb.corruptions import Condition
 from robnb.data.sources import TaskData
 from robnb.distributed import done
 from robnb.evaluation import shards
-from robnb.evaluation.compute import ShardJob, Target, compute, open_reader
+from robnb.evaluation.compute import ShardJob, Target, compute
 from robnb.evaluation.panels import Panel
 from robnb.evaluation.results import Evaluation
 from robnb.evaluation.scoring import score
-from robnb.evaluation.spec import Sweep
+from robnb.evaluation.spec import Sweep, open_reader
 from robnb.evaluation.trained import TrainedModel, changed
 from robnb.store import Store, write_json
 

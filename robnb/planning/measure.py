@@ -37,6 +37,7 @@ from robnb.names import CLEAN
 from robnb.planning.holdings import Holding, holdings
 from robnb.planning.rates import NOW, Rate
 from robnb.pretrain import PretrainSpec, TrainingCrops
+from robnb.speed.stand_ins import make_sure
 from robnb.speed.timing import wait
 from robnb.store import Store
 from robnb.training import OPTIMIZERS, KeyedBatches, initialise, state_of
@@ -44,8 +45,6 @@ from robnb.transfer import TransferSpec, build_model, training_samples
 
 #: How long a measurement may go on; a first step that takes longer is the measurement.
 SECONDS = 3.0
-#: Random logits times this are far apart, so that a random detector finds as much as it may.
-_SURE = 1e3
 
 
 def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: int) -> Rate:
@@ -141,8 +140,7 @@ def _in_a_full_shard(sizes: dict[int, int]) -> float:
 def _with_random_weights(model: TrainedModel, folder: Path) -> TrainedModel:
     network = initialise(model.build, 0)
     if model.task == "detection":
-        with torch.no_grad():
-            network.roi_head.bbox_head.fc_cls.weight *= _SURE
+        make_sure(network)
     torch.save(state_of(network), folder / "weights.pth")
     return replace(model, path=folder / "weights.pth", load=load_trained)
 
@@ -159,12 +157,13 @@ def _small_sweep(model: TrainedModel, data: TaskData, images: int, inference: In
 
 def _corrupting(data: TaskData, conditions: Sequence[Condition], engine: str) -> float:
     """Seconds for all conditions of one image, at the second time: the first compiles."""
-    pixels, sample = Pixels(0, engine, device()), data.open("test", 1)[0]
+    pixels = Pixels(0, engine, device())
+    image = pixels.held(data.open("test", 1)[0])
 
     def once(_: int) -> tuple[float]:
         start = time.perf_counter()
         for condition in conditions:
-            pixels.block([sample], condition, 0)
+            pixels.block([image], condition, 0)
         wait(str(device()))
         return (time.perf_counter() - start,)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from robnb import assets, parameters
+from robnb import assets
 from robnb.assets import Asset
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
@@ -20,7 +20,7 @@ from robnb.models.classifier import load_published
 from robnb.names import choose
 from robnb.pretrain import PretrainSpec
 from robnb.study import Study
-from robnb.transfer import TransferSpec, build_model
+from robnb.transfer import TransferSpec
 
 #: (regime, task) of each transfer that a notebook makes, in its order. Every notebook also has the upstream task.
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -75,11 +75,6 @@ class Outlook(Study):
         return super().from_notebook(notebook, namespace)
 
     @property
-    def store_root(self) -> Path:
-        """Where the study's store is, or will be."""
-        return self.folder.parent / "store"
-
-    @property
     def steps(self) -> tuple[tuple[str, str], ...]:
         """(regime, task) of every transfer."""
         return STEPS[self.notebook]
@@ -104,15 +99,11 @@ class Outlook(Study):
         return {task: _absent(data, *counts[task]) for task, data in sources.miniworld(root, "not made yet").items()}
 
     def _paper(self) -> dict[str, TaskData]:
-        root = self._data_root
+        root = self._paper_root
         return {
             task: _absent(data, *PAPER_SIZES[task]) if _lacks(root, assets.DATA_SETS[task]) else data
             for task, data in sources.paper(root).items()
         }
-
-    @property
-    def _data_root(self) -> Path:
-        return Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data"
 
     @property
     def missing(self) -> list[tuple[Asset, list[str]]]:
@@ -121,10 +112,10 @@ class Outlook(Study):
             return []
         needed = [assets.weights_asset(name) for name in self.backbones]
         needed += [assets.DATA_SETS[task] for task in self.budgets]
-        return [(asset, lacking) for asset in needed if (lacking := _lacks(self._data_root, asset))]
+        return [(asset, lacking) for asset in needed if (lacking := _lacks(self._paper_root, asset))]
 
     def _published(self, name: str) -> TrainedModel:
-        path = self._data_root / assets.weights_asset(name).paths[0]
+        path = self._paper_root / assets.weights_asset(name).paths[0]
         if path.is_file():
             return super()._published(name)
         return self._upstream(name, f"missing {name}", self.training_seeds[0], path, load_published)
@@ -142,9 +133,7 @@ class Outlook(Study):
     def _transferred(self, upstream: TrainedModel, regime: str, task: str) -> TrainedModel:
         spec = self.transfer_spec(upstream, regime, task)
         self.trainings[spec.key] = spec
-        path = self._weights_of(spec.kind, spec.key)
-        build = partial(build_model, spec)
-        return TrainedModel(upstream.backbone, task, regime, spec.key, upstream.seed, spec.scale, path, build)
+        return self._downstream(upstream, spec, self._weights_of(spec.kind, spec.key))
 
     def _weights_of(self, kind: str, key: str) -> Path:
         return self.store_root / kind / key / "weights.pth"
@@ -162,7 +151,7 @@ class Outlook(Study):
             UserError: names what is missing.
         """
         if self.missing:
-            assets.require(self._data_root, self.backbones, self.budgets)
+            assets.require(self._paper_root, self.backbones, self.budgets)
         sweeps = self.sweeps()
         left = [str(model) for sweep in sweeps for model in sweep.models if not self.is_scored(sweep, model)]
         if left:

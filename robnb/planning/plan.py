@@ -124,7 +124,7 @@ def _training(outlook: Outlook, model: TrainedModel, held: dict[tuple[str, str],
         what=_name(outlook, model),
         spec=spec,
         task=model.task,
-        measure=partial(_training_rate, spec, outlook.workers),
+        measure=partial(training_rate, spec, workers=outlook.workers),
         units=units,
         left=units,
         state=LEFT,
@@ -141,20 +141,17 @@ def _training(outlook: Outlook, model: TrainedModel, held: dict[tuple[str, str],
     return replace(piece, left=left, state=BEGUN, progress=progress, bytes=found.bytes)
 
 
-def _training_rate(spec: Spec, workers: int, data: TaskData) -> Rate:
-    return training_rate(spec, data, workers)
-
-
 def _sweep(
     outlook: Outlook, sweep: Sweep, model: TrainedModel, panel: Panel, held: dict[tuple[str, str], Holding]
 ) -> Piece:
     spec = sweep.spec(model, panel)
+    how = {"conditions": sweep.conditions, "engine": sweep.engine, "inference": sweep.inference}
     units = spec.images * len(spec.conditions)
     piece = Piece(
         what=f"{_name(outlook, model)}: {panel_name(spec.conditions, panel.replicate)}",
         spec=spec,
         task=model.task,
-        measure=partial(_sweep_rate, outlook, model),
+        measure=partial(sweep_rate, model, **how),
         units=units,
         left=units,
         state=LEFT,
@@ -169,10 +166,6 @@ def _sweep(
     left = images_of(missing, spec.shard, spec.images) * len(spec.conditions)
     progress = f"{sweep.shards - len(missing)}/{sweep.shards}"
     return replace(piece, left=left, state=BEGUN, progress=progress, bytes=found.bytes)
-
-
-def _sweep_rate(outlook: Outlook, model: TrainedModel, data: TaskData) -> Rate:
-    return sweep_rate(model, data, outlook.conditions, outlook.engine, outlook.inference_options)
 
 
 def _scoring_devices(outlook: Outlook) -> int:

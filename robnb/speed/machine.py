@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from pathlib import Path
 
 import torch
 
+from robnb.cores import cores
 from robnb.provenance import versions
 
 #: What is timed, and what computes for it. Where one is not installed, it is not listed.
@@ -22,7 +22,7 @@ def machine() -> dict[str, str]:
     """Processor, cores that this process may use, GPU, and versions, each as text."""
     known = {
         "processor": processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(cores()),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "Python": platform.python_version(),
     }

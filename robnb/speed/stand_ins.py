@@ -71,14 +71,19 @@ def random_detector(folder: Path, architecture: str, scale: tuple[int, int], det
     """
     build = partial(_capped, architecture, detections)
     model = initialise(build, seed=0)
-    with torch.no_grad():
-        model.roi_head.bbox_head.fc_cls.weight *= _SURE
+    make_sure(model)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "weights.pth"
     torch.save(state_of(model), path)
     name = BackboneName(architecture, "random")
     key = f"random-{architecture}-{detections}"
     return TrainedModel(name, "detection", "fixed_feature", key, 0, tuple(scale), path, build)
+
+
+def make_sure(detector: nn.Module) -> None:
+    """Let a Mask R-CNN with random weights find as much as it may, by making it sure of some class every time."""
+    with torch.no_grad():
+        detector.roi_head.bbox_head.fc_cls.weight *= _SURE
 
 
 def _capped(architecture: str, detections: int) -> nn.Module:
