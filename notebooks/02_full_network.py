@@ -39,7 +39,8 @@ from robnb.study import Study
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, CIFAR-10, ImageNet and the published weights)
-data_root = ""  # folder of the paper's data sets and weights; not used by miniworld
+data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
+roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
 miniworld = {
     "upstream_train": 6000,
     "upstream_val": 150,
@@ -51,9 +52,11 @@ miniworld = {
     "classification_val": 150,
 }  # images to make per split
 backbones = ["resnet_mini.regular", "resnet_mini.augmix", "swin_mini.regular"]  # architecture.weights
+trained = []  # published transferred models to use instead of training: names, or authors (the paper's 24) | public
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
 engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
+classifier_images = "own_size"  # to corrupt: own_size | crops (as ImageNet-C) | crops_jpeg (as its files) | published
 test_images = None  # images scored per condition, from the first; None scores the whole test split
 replicates = 1  # draws of each corruption per image; more give the variance between draws
 resamples = 1000  # bootstrap resamples of the test images, for the 95 % intervals
@@ -67,6 +70,9 @@ inference = {
     "channels_last": False,
     "compile": False,
 }  # of scoring; precision: float32 | bfloat16 | float16
+recipe = "short"  # of every transfer: short (one cycle) | paper (the published optimizers, schedules, augmentation)
+variant = "corrected"  # where the paper's code and text differ: corrected | as_released
+switches = {}  # single differences the other way: {"channel_order": "as_released"}; robnb.recipes.SWITCHES lists them
 scales = {
     "upstream": [64, 64],
     "detection": [160, 128],

@@ -17,8 +17,9 @@ from robnb import launch
 from robnb.augment import recipe_named
 from robnb.augment.regular import Recipe
 from robnb.data.sources import TaskData
-from robnb.models.backbones import ARCHITECTURES, Architecture
+from robnb.models.architectures import Architecture, architecture_named
 from robnb.models.classifier import Classifier
+from robnb.recipes.optimization import short_training
 from robnb.seeding import generator
 from robnb.store import Spec, Store
 from robnb.training import Budget, fit, initialise, state_of
@@ -29,7 +30,7 @@ class PretrainSpec(Spec):
     """One upstream training; everything its weights depend on.
 
     Attributes:
-        architecture: a name in `robnb.models.backbones.ARCHITECTURES`.
+        architecture: a name in `robnb.models.architectures`, or timm's.
         recipe: a name in `robnb.augment.RECIPES`.
         data: fingerprint of the upstream training set.
         image_size: side in pixels of the square training crops.
@@ -58,11 +59,22 @@ class TrainingCrops(Dataset):
 
     Gives ``{"inputs": (V, 3, size, size) uint8, "labels": int}``. Draws come from numpy's and torch's global
     generators, which `robnb.training.KeyedBatches` sets for every position.
+
+    Args:
+        area, ratio: least and greatest share of the image's area, and ratio of the sides, of a crop.
     """
 
-    def __init__(self, images: Dataset, recipe: Recipe, size: int, flip: bool) -> None:
+    def __init__(
+        self,
+        images: Dataset,
+        recipe: Recipe,
+        size: int,
+        flip: bool,
+        area: tuple[float, float] = (0.8, 1.0),
+        ratio: tuple[float, float] = (0.9, 1.11),
+    ) -> None:
         self.images, self.recipe = images, recipe
-        steps = [v2.RandomResizedCrop(size, scale=(0.8, 1.0), ratio=(0.9, 1.11), antialias=True)]
+        steps = [v2.RandomResizedCrop(size, scale=area, ratio=ratio, antialias=True)]
         self.crop = v2.Compose([*steps, *([v2.RandomHorizontalFlip()] if flip else [])])
 
     def __len__(self) -> int:
@@ -93,14 +105,14 @@ def train(spec: PretrainSpec, data: TaskData, folder: Path, workers: int) -> Non
     """Train in this process, or as one of several, and write ``folder``/weights.pth."""
     recipe = recipe_named(spec.recipe)
     images = data.open("train")
-    architecture = ARCHITECTURES[spec.architecture]
+    architecture = architecture_named(spec.architecture)
     build = partial(Classifier, architecture, len(images.classes), view_loss=recipe.loss)
     model = fit(
         initialise(build, spec.seed),
         TrainingCrops(images, recipe, spec.image_size, data.flip),
         default_collate,
         spec.budget,
-        family=architecture.family,
+        **short_training(architecture.family, spec.budget),
         scope="mmengine",
         seed=spec.seed,
         folder=folder / "scratch",
@@ -113,5 +125,5 @@ def train(spec: PretrainSpec, data: TaskData, folder: Path, workers: int) -> Non
 
 
 def has_unused_parameters(architecture: Architecture) -> bool:
-    """Whether a classifier trains parameters without gradient: a Swin norms every stage, and only the last is read."""
-    return architecture.family == "swin"
+    """Whether a classifier trains parameters without gradient: mmdet's Swin norms all maps; only the last is read."""
+    return architecture.family == "swin" and not architecture.timm

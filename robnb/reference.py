@@ -51,12 +51,13 @@ def prime_during_transfer() -> pd.DataFrame:
 
 
 def model_sizes() -> pd.DataFrame:
-    """Table 3: the Swin models that are compared by size."""
+    """Table 3: the Swin models that are compared by size; ``backbone`` and ``weights`` are what we call them."""
     rows = [
-        ("Tiny", 29, "ImageNet-1k", 224, 7),
-        ("Small", 50, "ImageNet-1k", 224, 7),
-        ('Base"', 88, "ImageNet-22k", 224, 7),
-        ("Base'", 88, "ImageNet-22k", 384, 12),
-        ("Base", 88, "ImageNet-1k", 224, 7),
+        ("Tiny", 29, "ImageNet-1k", 224, 7, "swin_tiny", "in1k"),
+        ("Small", 50, "ImageNet-1k", 224, 7, "swin_small", "in1k"),
+        ('Base"', 88, "ImageNet-22k", 224, 7, "swin_base", "in22k"),
+        ("Base'", 88, "ImageNet-22k", 384, 12, "swin_base_w12", "in22k"),
+        ("Base", 88, "ImageNet-1k", 224, 7, "swin_base", "in1k"),
     ]
-    return pd.DataFrame(rows, columns=["model", "million_parameters", "pretrained_on", "image_size", "window"])
+    columns = ["model", "million_parameters", "pretrained_on", "image_size", "window", "backbone", "weights"]
+    return pd.DataFrame(rows, columns=columns)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from robnb import parameters
+from robnb import assets, parameters
 from robnb.augment import recipe_named
 from robnb.corruptions import ENGINES, Condition, conditions
 from robnb.distributed import check_scheduler
 from robnb.errors import UserError
 from robnb.evaluation.predict import Inference
 from robnb.launch import share
-from robnb.models.backbones import ARCHITECTURES, Architecture, BackboneName
+from robnb.models.architectures import Architecture, BackboneName, architecture_named
 from robnb.names import METRICS, choose
+from robnb.recipes.budget import Budget
+from robnb.recipes.switches import Switches
+from robnb.recipes.transfer import RECIPES
 from robnb.statistics.resampling import MIN_RESAMPLES
-from robnb.training import Budget
 
 #: Where the data of a study come from.
 WORLDS = ("miniworld", "paper")
+#: What of a classification task's images is corrupted: the images as they are; ImageNet's resized and cropped, as
+#: ImageNet-C was made; those, saved as JPEG afterwards, as its files were; or the files of ImageNet-C and CIFAR-10-C.
+CLASSIFIER_IMAGES = ("own_size", "crops", "crops_jpeg", "published")
 #: Training settings: a budget for each family of backbones ("resnet", "swin"), or for a backbone by its full name.
 Budgets = dict[str, dict[str, float]]
 
@@ -38,26 +44,33 @@ class Settings:
     profile: str
     outputs: str
     data: str
-    data_root: str
-    miniworld: dict[str, int]
+    data_root: str = ""
+    roots: dict[str, str] = field(default_factory=dict)
+    miniworld: dict[str, int] = field(default_factory=dict)
     backbones: list[str]
-    corruptions: list[str]
-    severities: list[int]
-    engine: str
-    test_images: int | None
-    replicates: int
-    resamples: int
-    seed: int
-    training_seeds: list[int]
-    workers: int
-    processes: int
-    scheduler: str | None
-    inference: dict[str, Any]
+    trained: list[str] = field(default_factory=list)
+    corruptions: list[str] = field(default_factory=lambda: ["benchmark"])
+    severities: list[int] = field(default_factory=lambda: [1])
+    engine: str = "fast"
+    classifier_images: str = "own_size"
+    test_images: int | None = None
+    replicates: int = 1
+    resamples: int = 1000
+    seed: int = 0
+    training_seeds: list[int] = field(default_factory=lambda: [0])
+    workers: int = 0
+    processes: int = 1
+    scheduler: str | None = None
+    inference: dict[str, Any] = field(default_factory=dict)
+    recipe: str = "short"
+    variant: str = "corrected"
+    switches: dict[str, str] = field(default_factory=dict)
     scales: dict[str, list[int]]
     upstream: Budgets | None = None
     detection: Budgets | None = None
     segmentation: Budgets | None = None
     classification: Budgets | None = None
+    learning_rates: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -65,17 +78,18 @@ class Settings:
         parameters.check_parameters(given, _EXAMPLES, "parameters")
         choose(self.data, WORLDS, "data")
         choose(self.engine, ENGINES, "engine")
+        choose(self.recipe, RECIPES, "recipe")
+        choose(self.classifier_images, CLASSIFIER_IMAGES, "classifier_images")
         check_scheduler(self.scheduler)
         self._check_counts()
-        if not self.backbones:
+        if not self.backbones and not self.trained:
             raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
         for task in self.budgets:
             if task != "upstream" or self.data != "paper":  # published weights are not trained
                 self._check_budgets(task)
-        if self.data == "miniworld":
-            for name in self.backbones:
-                recipe_named(BackboneName.parse(name).weights)
-        _ = self.conditions, self.inference_options
+        self._check_rates()
+        self._check_world()
+        _ = self.conditions, self.inference_options, self.protocol
 
     def _check_counts(self) -> None:
         for name, least in {"replicates": 1, "resamples": MIN_RESAMPLES, "processes": 1, "workers": 0}.items():
@@ -83,17 +97,36 @@ class Settings:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
         if not self.training_seeds or len(set(self.training_seeds)) < len(self.training_seeds):
             raise UserError(f"training_seeds is {self.training_seeds}: name at least one seed, and each only once.")
+        if self.classifier_images == "published" and self.replicates > 1:
+            raise UserError(f"replicates is {self.replicates}, but published copies are one draw: set it to 1.")
 
     def _check_budgets(self, task: str) -> None:
         """Every entry is of a known family or backbone and whole, and every backbone of the study has one."""
         for whom, settings in self.budgets[task].items():
-            if "." in whom:
+            if "." in whom or "@" in whom:
                 BackboneName.parse(whom)
             else:
                 choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
             Budget.from_settings(settings, f"{task}.{whom}")
         for name in self.backbones:
             share(self.budget(task, name).batch_size, self.processes)
+
+    def _check_rates(self) -> None:
+        for task, rates in self.learning_rates.items():
+            choose(task, [task for task in self.budgets if task != "upstream"], "downstream task in learning_rates")
+            if not rates or min(rates) <= 0 or len(set(rates)) < len(rates):
+                raise UserError(f"learning_rates.{task} is {rates}: name at least one rate above 0, each only once.")
+
+    def _check_world(self) -> None:
+        """What only one of the two worlds has."""
+        if self.data == "paper":
+            _ = self.places
+            return
+        for name in self.backbones:
+            recipe_named(BackboneName.parse(name).weights)
+        for name, nothing in {"trained": [], "roots": {}, "classifier_images": "own_size"}.items():
+            if getattr(self, name) != nothing:
+                raise UserError(f"{name} is of the paper's data sets, and data is miniworld: leave it out.")
 
     @property
     def budgets(self) -> dict[str, Budgets]:
@@ -103,7 +136,7 @@ class Settings:
     @staticmethod
     def architecture(backbone: str) -> Architecture:
         """The architecture of ``architecture.weights``."""
-        return ARCHITECTURES[BackboneName.parse(backbone).architecture]
+        return architecture_named(BackboneName.parse(backbone).architecture)
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -117,11 +150,15 @@ class Settings:
             choose(name, [field.name for field in fields(Inference)], "setting of inference")
         return Inference(**self.inference)
 
-    @property
-    def baseline(self) -> tuple[str, str]:
-        """(architecture, weights) of the first backbone, which the others are compared with."""
-        name = BackboneName.parse(self.backbones[0])
-        return name.architecture, name.weights
+    @cached_property
+    def protocol(self) -> Switches:
+        """On which side of every gap between the paper's text and its code this study is."""
+        return Switches.of(self.variant, self.switches)
+
+    @cached_property
+    def places(self) -> assets.Roots:
+        """Where the published weights and data sets are, or will be."""
+        return assets.Roots(Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data", self.roots)
 
     def budget(self, task: str, backbone: str) -> Budget:
         """The settings for this very backbone if there are some, or those of its family."""
@@ -135,9 +172,12 @@ class Settings:
 _BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
 #: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
 _EXAMPLES: dict[str, Any] = {
-    "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "",
-    "miniworld": {"": 0}, "backbones": [""], "corruptions": [""], "severities": [0], "engine": "", "test_images": None,
-    "replicates": 0, "resamples": 0, "seed": 0, "training_seeds": [0], "workers": 0, "processes": 0, "scheduler": None,
-    "inference": {"precision": "", "channels_last": False, "compile": False}, "scales": {"": [0]},
+    "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "", "roots": {"": ""},
+    "miniworld": {"": 0}, "backbones": [""], "trained": [""], "corruptions": [""], "severities": [0], "engine": "",
+    "classifier_images": "", "test_images": None, "replicates": 0, "resamples": 0, "seed": 0,
+    "training_seeds": [0], "workers": 0, "processes": 0, "scheduler": None,
+    "inference": {"precision": "", "channels_last": False, "compile": False},
+    "recipe": "", "variant": "", "switches": {"": ""}, "scales": {"": [0]},
     "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
+    "learning_rates": {"": [0.0]},
 }  # fmt: skip

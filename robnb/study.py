@@ -7,9 +7,7 @@ store.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,23 +15,31 @@ from typing import Any
 
 import pandas as pd
 
-from robnb import assets, parameters, provenance, tables
+from robnb import assets, parameters, provenance, published, tables
+from robnb.assets import Asset, Trained
 from robnb.corruption_error import corruption_error
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
-from robnb.evaluation.predict import load_trained
+from robnb.evaluation.panels import PUBLISHED
 from robnb.evaluation.results import Evaluation
 from robnb.evaluation.spec import Sweep
 from robnb.evaluation.sweep import run
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.backbones import BackboneName
-from robnb.models.classifier import Classifier, load_published
+from robnb.models.architectures import BackboneName, architecture_named
+from robnb.models.backbones import MEAN, STD, millions
+from robnb.models.classifier import Classifier
 from robnb.names import PRETRAINED, REGIMES, choose
 from robnb.pretrain import PretrainSpec, pretrain
+from robnb.published import PRIME_ARM, Shelf, Start
+from robnb.recipes.switches import AS_RELEASED, CORRECTED
+from robnb.recipes.transfer import budget_lr
 from robnb.settings import Settings
 from robnb.statistics import Results
 from robnb.store import Store, write_json
 from robnb.transfer import TransferSpec, build_model, transfer
+
+#: Of the JPEG files that ImageNet-C consists of.
+IMAGENET_C_QUALITY = 85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +76,10 @@ class Study(Settings):
         """Where the store is, or will be."""
         return self.folder.parent / "store"
 
-    @property
-    def _paper_root(self) -> Path:
-        """Below it lie the paper's data sets and weights."""
-        return Path(self.data_root) if self.data_root else parameters.REPOSITORY / "data"
+    @cached_property
+    def needed_assets(self) -> tuple[Asset, ...]:
+        """The published weights and data sets that this study reads."""
+        return published.needed_assets(self)
 
     @cached_property
     def tasks(self) -> dict[str, sources.TaskData]:
@@ -83,11 +89,22 @@ class Study(Settings):
             UserError: lists every missing file of the paper's assets.
         """
         if self.data == "paper":
-            assets.require(self._paper_root, self.backbones, self.budgets)
-            return sources.paper(self._paper_root)
+            assets.require(self.needed_assets, self.places)
+            return self._paper_tasks()
         store_root = self.store.root  # checks that the output folder can be written, before any work
         root = make_miniworld(MiniworldSpec(**self._miniworld_counts()), store_root.parent / "data", self.workers or 1)
         return sources.miniworld(root, fingerprint(root))
+
+    def _paper_tasks(self) -> dict[str, sources.TaskData]:
+        copies = self.classifier_images == "published"
+        crops = {
+            "upstream": self.classifier_images != "own_size",
+            "classification": self.protocol["cifar_size"] == CORRECTED and not copies,
+        }
+        wanted = [task for task, crop in crops.items() if crop and task in self.budgets]
+        prepare = {task: (*self.scales[task], "bilinear") for task in wanted}
+        folders = {key: self.places.folder(key) for key in assets.DEFAULTS}
+        return sources.paper(folders, copies=copies, prepare=prepare)
 
     def _miniworld_counts(self) -> dict[str, int]:
         known = [field.name for field in fields(MiniworldSpec) if field.name != "seed"]
@@ -102,15 +119,24 @@ class Study(Settings):
         return [self._pretrained(name, seed) for seed in self.training_seeds for name in self.backbones]
 
     def _published(self, name: str) -> TrainedModel:
-        path = self._paper_root / assets.weights_asset(name).paths[0]
-        with path.open("rb") as file:
-            key = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return self._upstream(name, key, self.training_seeds[0], path, load_published)
+        return self.shelf.classifier(name, self.tasks["upstream"], tuple(self.scales["upstream"]))
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The published models."""
+        trained = published.trained_assets(self.trained)
+        return Shelf(self.places, self.protocol, tuple(trained), self.training_seeds[0])
 
     def _pretrained(self, name: str, seed: int) -> TrainedModel:
         spec = self.pretrain_spec(name, seed)
         path = pretrain(spec, self.tasks["upstream"], self.store, self.workers)
-        return self._upstream(name, spec.key, seed, path, load_trained)
+        return self._upstream(spec, path)
+
+    def _upstream(self, spec: PretrainSpec, path: Path) -> TrainedModel:
+        """A classifier that was trained here."""
+        build = partial(Classifier, architecture_named(spec.architecture), len(self.tasks["upstream"].classes))
+        named, scale = BackboneName(spec.architecture, spec.recipe), tuple(self.scales["upstream"])
+        return TrainedModel(named, "upstream", PRETRAINED, spec.key, spec.seed, scale, path, build)
 
     def pretrain_spec(self, name: str, seed: int) -> PretrainSpec:
         """The key of a backbone's upstream training."""
@@ -125,42 +151,92 @@ class Study(Settings):
             processes=self.processes,
         )
 
-    def _upstream(self, name: str, key: str, seed: int, path: Path, load: Callable) -> TrainedModel:
-        classes = len(self.tasks["upstream"].open("test").classes)
-        build = partial(Classifier, self.architecture(name), classes)
-        scale = tuple(self.scales["upstream"])
-        return TrainedModel(BackboneName.parse(name), "upstream", PRETRAINED, key, seed, scale, path, build, load)
+    def transfer(
+        self, backbones: list[TrainedModel], regime: str, task: str, *, lr: float | None = None, prime: bool = False
+    ) -> list[TrainedModel]:
+        """Transfer every backbone to a task, with itself frozen or trained along.
 
-    def transfer(self, backbones: list[TrainedModel], regime: str, task: str) -> list[TrainedModel]:
-        """Transfer every backbone to a task, with itself frozen or trained along."""
+        A model that the parameter ``trained`` names is not trained but taken as published.
+
+        Args:
+            lr: peak learning rate, in place of the task's.
+            prime: mix PRIME's images into the training.
+
+        Both become part of what the weights are called: ``prime, lr 0.01``.
+        """
         choose(regime, REGIMES, "regime")
         if self.data == "paper":  # one published backbone, several transfers
             backbones = [replace(model, seed=seed) for seed in self.training_seeds for model in backbones]
-        return [self._transferred(upstream, regime, task) for upstream in backbones]
+        models = [self._transferred(upstream, regime, task, lr, prime) for upstream in backbones]
+        return list({(model.key, model.seed): model for model in models}.values())  # what is published has one seed
 
-    def _transferred(self, upstream: TrainedModel, regime: str, task: str) -> TrainedModel:
-        data, spec = self.tasks[task], self.transfer_spec(upstream, regime, task)
-        return self._downstream(upstream, spec, transfer(spec, upstream.path, data, self.store, self.workers))
+    def _transferred(
+        self, upstream: TrainedModel, regime: str, task: str, lr: float | None, prime: bool
+    ) -> TrainedModel:
+        there = self.shelf.same_transfer(str(upstream.backbone), regime, task, prime) if lr is None else None
+        if there is not None:
+            return self._released(there)
+        spec = self.transfer_spec(upstream, regime, task, lr, prime)
+        return self._downstream(upstream, spec, self._trained_here(upstream, spec), lr)
 
-    @staticmethod
-    def _downstream(upstream: TrainedModel, spec: TransferSpec, path: Path) -> TrainedModel:
-        build = partial(build_model, spec)
-        return TrainedModel(upstream.backbone, spec.task, spec.regime, spec.key, spec.seed, spec.scale, path, build)
+    def _trained_here(self, upstream: TrainedModel, spec: TransferSpec) -> Path:
+        start = self._start(upstream, spec.task)
+        return transfer(spec, start.path, self.tasks[spec.task], self.store, self.workers)
 
-    def transfer_spec(self, upstream: TrainedModel, regime: str, task: str) -> TransferSpec:
+    def _released(self, asset: Trained) -> TrainedModel:
+        return self.shelf.released(asset, self.tasks[asset.task], tuple(self.scales[asset.task]))
+
+    def released(self, task: str) -> list[TrainedModel]:
+        """Every published model of a task that ``trained`` names.
+
+        Raises:
+            UserError: two of them would be called the same in a table.
+        """
+        models = [self._released(asset) for asset in self.shelf.trained if asset.task == task]
+        published.check_told_apart(models)
+        return models
+
+    def _start(self, upstream: TrainedModel, task: str) -> Start:
+        """What a transfer starts from: the upstream model trained here, or a published file."""
+        if self.data == "paper":
+            return self.shelf.start(self._named(upstream), task)
+        return Start(upstream.path, upstream.key, (MEAN, STD))
+
+    def _named(self, upstream: TrainedModel) -> str:
+        """The backbone as the parameter names it."""
+        return next(name for name in self.backbones if BackboneName.parse(name) == upstream.backbone)
+
+    def _downstream(self, upstream: TrainedModel, spec: TransferSpec, path: Path, lr: float | None) -> TrainedModel:
+        arms = ([] if lr is None else [f"lr {lr:g}"]) + [PRIME_ARM] * spec.prime
+        named = replace(upstream.backbone, weights=tables.ARM.join([upstream.backbone.weights, *arms]))
+        crops = self.tasks[spec.task].prepare is not None
+        scale = (spec.scale[1], spec.scale[1]) if crops else spec.scale
+        return TrainedModel(named, spec.task, spec.regime, spec.key, spec.seed, scale, path, partial(build_model, spec))
+
+    def transfer_spec(
+        self, upstream: TrainedModel, regime: str, task: str, lr: float | None = None, prime: bool = False
+    ) -> TransferSpec:
         """The key of a backbone's transfer to a task."""
-        data, name = self.tasks[task], str(upstream.backbone)
+        data, name = self.tasks[task], self._named(upstream)
+        start, budget = self._start(upstream, task), self.budget(task, name)
+        if lr is None and name not in self.budgets[task]:  # the rate of its family
+            lr = budget_lr(budget.lr, str(upstream.backbone), task, regime, self.protocol)
+        about = {"task": task, "regime": regime, "prime": prime}
+        mean, std = start.normalisation
         return TransferSpec(
-            backbone=name,
-            weights=upstream.key,
-            task=task,
-            regime=regime,
+            backbone=str(upstream.backbone),
+            weights=start.key,
             data=data.fingerprint,
-            classes=len(data.open("train").classes),
+            classes=len(data.classes),
             scale=tuple(self.scales[task]),
-            budget=self.budget(task, name),
+            budget=budget if lr is None else replace(budget, lr=lr),
             seed=upstream.seed,
             processes=self.processes,
+            recipe=self.recipe,
+            released=self.protocol.of_transfer(family=self.architecture(name).family, **about),
+            mean=mean,
+            std=std,
+            **about,
         )
 
     def evaluate(self, models: list[TrainedModel]) -> Evaluation:
@@ -169,23 +245,41 @@ class Study(Settings):
 
     def sweep_of(self, models: list[TrainedModel]) -> Sweep:
         """What scoring models of one task asks for."""
+        data = self.tasks[models[0].task]
         return Sweep(
             models=tuple(models),
-            data=self.tasks[models[0].task],
+            data=data,
             conditions=self.conditions,
             seed=self.seed,
-            engine=self.engine,
+            engine=self.engine if data.copies is None else PUBLISHED,
+            channels="bgr" if self.protocol["channel_order"] == AS_RELEASED and data.copies is None else "rgb",
+            jpeg=IMAGENET_C_QUALITY if self._saved_as_jpeg(data.task) else None,
             replicates=self.replicates,
             limit=self.test_images,
             inference=self.inference_options,
         )
+
+    def million_parameters(self) -> dict[tuple[str, str], float]:
+        """The size of every backbone without any head, in millions, by (architecture, weights)."""
+        names = [BackboneName.parse(name) for name in self.backbones]
+        return {(name.architecture, name.weights): millions(architecture_named(name.architecture)) for name in names}
+
+    def _saved_as_jpeg(self, task: str) -> bool:
+        return task == "upstream" and self.classifier_images == "crops_jpeg"
+
+    @property
+    def baseline(self) -> tuple[str, str]:
+        """(architecture, weights) of the first model, which the others are compared with."""
+        first = self.backbones[0] if self.backbones else self.shelf.trained[0].backbone
+        name = BackboneName.parse(first)
+        return name.architecture, name.weights
 
     def results(self, evaluations: list[Evaluation]) -> Results:
         """All scores with their intervals, P, mPC, rPC and drop, and what can be compared."""
         grid = [(condition.corruption, condition.severity) for condition in self.conditions]
         return Results.of(evaluations, grid, resamples=self.resamples, seed=self.seed, store=self.store)
 
-    def finish(self, results: Results) -> pd.DataFrame:
+    def finish(self, results: Results, differences: pd.DataFrame | None = None) -> pd.DataFrame:
         """Write this notebook's tables and provenance; returns the overview that ``robnb run`` prints.
 
         scores.csv is the long results table, drops.csv has P, mPC, rPC and drop per category, differences.csv each
@@ -193,12 +287,15 @@ class Study(Settings):
         scores' variance comes from, corruption_error.csv ImageNet-C's mCE of the classifiers with the first backbone as
         baseline, summary.csv one row per model and metric. Intervals are columns ``_low`` and ``_high``. Each row
         carries the profile, so that a smoke number cannot pass for a paper number.
+
+        Args:
+            differences: what differences.csv has; None for each backbone against the first.
         """
         overview = tables.overview(results.summary)
         frames = {
             "scores": results.scores,
             "drops": results.summary,
-            "differences": results.differences(self.baseline),
+            "differences": results.differences(self.baseline) if differences is None else differences,
             "agreement": results.agreement(),
             "variance": results.variance(),
             "summary": overview,

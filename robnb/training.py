@@ -9,11 +9,11 @@ draws in iteration ``i`` too (`KeyedDraws`), and a checkpoint of everything else
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,66 +27,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from robnb import launch, progress
 from robnb.errors import UserError
-from robnb.names import choose
+from robnb.recipes.budget import Budget
 from robnb.seeding import generator, seed_everything, seeded
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long and how fast one family of backbones trains on a task.
-
-    Attributes:
-        iterations: optimizer steps.
-        batch_size: images per step.
-        lr: peak learning rate (SGD with momentum for ResNets, AdamW for Swin).
-    """
-
-    iterations: int
-    batch_size: int
-    lr: float
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any], where: str) -> Budget:
-        """From a params entry; ``where`` names it in a complaint.
-
-        Raises:
-            UserError: a setting is unknown, missing, of the wrong type or not positive.
-        """
-        kinds = {"iterations": int, "batch_size": int, "lr": (int, float)}
-        for name, value in settings.items():
-            choose(name, kinds, f"setting in {where}")
-            if isinstance(value, bool) or not isinstance(value, kinds[name]) or value <= 0:
-                raise UserError(f"{where}.{name} is {value!r}: it must be a positive number{_IN_YAML.get(name, '')}.")
-        for name in kinds:
-            if name not in settings:
-                raise UserError(f"{where} has no {name}: add it.")
-        return cls(settings["iterations"], settings["batch_size"], float(settings["lr"]))
-
-
-#: What to add to a complaint about a setting.
-_IN_YAML = {"lr": " (YAML reads 1e-3 as text: write 1.0e-3)"}
-
-#: Per family, as in the recipes of mmdet, mmseg and the paper: (optimizer without its lr, gradient clipping,
-#: parameters without weight decay).
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    # Clipped, because a detector's first steps on a short schedule can otherwise run off to infinity.
-    "resnet": {
-        "optimizer": {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4, "nesterov": True},
-        "clip_grad": {"max_norm": 10.0},
-    },
-    "swin": {
-        "optimizer": {"type": "AdamW", "betas": (0.9, 0.999), "weight_decay": 0.05},
-        "paramwise_cfg": {
-            "custom_keys": {
-                "absolute_pos_embed": {"decay_mult": 0.0},
-                "relative_position_bias_table": {"decay_mult": 0.0},
-                "norm": {"decay_mult": 0.0},
-            }
-        },
-    },
-}
-#: Share of the iterations in which the learning rate rises to its peak.
-WARMUP = 0.3
 
 
 class KeyedBatches(Dataset):
@@ -236,7 +178,8 @@ def fit(
     collate: Callable[[list], Any],
     budget: Budget,
     *,
-    family: str,
+    optim_wrapper: dict[str, Any],
+    param_scheduler: list[dict[str, Any]],
     scope: str,
     seed: int,
     folder: Path,
@@ -250,7 +193,7 @@ def fit(
     Args:
         model: an mmengine model whose weights are already initialised and loaded.
         samples: map-style; random augmentation inside it may use any global generator.
-        family: "resnet" or "swin", which chooses the optimizer.
+        optim_wrapper, param_scheduler: sections of an mmengine config; schedulers count in iterations.
         scope: mmengine's registry scope, "mmdet", "mmseg" or "mmengine".
         folder: where the unfinished training lives; if it holds a checkpoint, training goes on from there.
         unused_parameters: whether some of the parameters that are trained get no gradient.
@@ -267,8 +210,8 @@ def fit(
         work_dir=str(folder),
         train_dataloader=_loader(samples, collate, budget, seed, workers),
         train_cfg={"type": KeyedLoop, "max_iters": budget.iterations},
-        optim_wrapper=_optimizer(family, budget.lr),
-        param_scheduler=_schedule(budget.iterations),
+        optim_wrapper=copy.deepcopy(on_this_machine(optim_wrapper)),  # mmengine takes entries out of its configs
+        param_scheduler=copy.deepcopy(param_scheduler),
         default_hooks={"logger": None, "checkpoint": None, "sampler_seed": None, "timer": None},
         custom_hooks=hooks,
         default_scope=scope,
@@ -289,18 +232,12 @@ def _loader(samples: Dataset, collate: Callable[[list], Any], budget: Budget, se
     return DataLoader(batches, sampler.size, sampler=sampler, collate_fn=collate, num_workers=workers)
 
 
-def _optimizer(family: str, lr: float) -> dict[str, Any]:
-    options = OPTIMIZERS[family]
-    return {"type": "OptimWrapper", **options, "optimizer": {**options["optimizer"], "lr": lr}}
-
-
-def _schedule(iterations: int) -> list[dict[str, Any]]:
-    """Linear warm-up, then a half cosine to zero (a one-cycle schedule): the common choice for short budgets."""
-    warmup = max(1, round(WARMUP * iterations))
-    return [
-        {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
-        {"type": "CosineAnnealingLR", "eta_min": 0.0, "by_epoch": False, "begin": warmup, "end": iterations},
-    ]
+def on_this_machine(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
+    """The same optimizer section, in single precision where there is no GPU: mmengine's half precision needs one."""
+    if optim_wrapper["type"] != "AmpOptimWrapper" or torch.cuda.is_available():
+        return optim_wrapper
+    kept = {name: value for name, value in optim_wrapper.items() if name != "loss_scale"}
+    return {**kept, "type": "OptimWrapper"}
 
 
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from robnb.evaluation.scoring import score
 from robnb.evaluation.trained import TrainedModel
 from robnb.export import condition_name, export
 from robnb.metrics import COLUMNS
-from robnb.models.backbones import BackboneName
+from robnb.models.architectures import BackboneName
 
 CLEAN, FOG = Condition("clean", 0), Condition("fog", 3)
 

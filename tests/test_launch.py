@@ -20,7 +20,7 @@ import torch
 from robnb import launch, pretrain, training, transfer
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
-from robnb.models.backbones import ARCHITECTURES
+from robnb.models.architectures import ARCHITECTURES
 from robnb.models.classifier import Classifier
 from robnb.pretrain import PretrainSpec
 from robnb.store import Store

@@ -16,7 +16,7 @@ ORDER = [
     {"errors", "cores"},
     {"names", "seeding", "progress", "provenance", "threads"},
     {"reference", "parameters", "store"},
-    {"assets", "data", "corruptions"},
+    {"assets", "data", "corruptions", "checkpoints", "recipes"},
     {"copies"},
     {"augment"},
     {"models"},
@@ -33,11 +33,13 @@ ORDER = [
     {"plots"},
     {"speed"},
     {"settings"},
+    {"published"},
     {"study"},
     {"planning"},
     {"papermill_io", "kernel"},
     {"running"},
     {"runner"},
+    {"needs"},
     {"cli"},
 ]
 RANK = {module: rank for rank, layer in enumerate(ORDER) for module in layer}

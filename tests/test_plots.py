@@ -143,7 +143,7 @@ def test_differences_have_their_intervals_and_zero_is_marked():
         low, high = axis.get_xlim()
         assert low < 0 < high
     assert [label.get_text() for label in first.get_yticklabels()] == ["all", "blur"]
-    assert "Regular's" in figure.get_supxlabel()
+    assert "that of Regular " in figure.get_supxlabel()
 
 
 def test_a_difference_is_filled_only_where_its_interval_leaves_zero_out():
@@ -243,3 +243,72 @@ def test_a_figure_is_saved_twice_and_closed(tmp_path):
     figure = plots.save(plots.drop_by_task(summary("detection")), tmp_path, "drop")
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["drop.pdf", "drop.png"]
     assert not plt.fignum_exists(figure.number)
+
+
+def test_what_is_compared_with_itself_is_said_in_words():
+    """Each model against its own baseline: no model is left out, and the axis says what it is compared with."""
+    figure = plots.differences(DIFFERENCES, "itself without PRIME")
+    assert "that of itself without PRIME " in figure.get_supxlabel()
+    assert {label for axis in figure.axes for label in axis.get_legend_handles_labels()[1]} == {"AugMix", "Swin (mini)"}
+
+
+# Along something that was varied
+
+RADII = {("resnet50", f"l2_eps{eps}"): eps for eps in (0, 1, 5)}
+
+
+def along(**changes):
+    drops = {model: four(30 - eps, 40, 20, 10) for model, eps in RADII.items()}
+    frame = summary("detection", "segmentation", regime="full_network", drops=drops, halves=dict.fromkeys(RADII, 4.0))
+    given = {"places": RADII, "called": "eps", **changes}
+    return frame, (plots.scores_along(frame, **given), plots.drops_along(frame, **given))
+
+
+def test_scores_and_drops_stand_at_their_places_with_their_intervals():
+    frame, (scores, drops) = along()
+    overall = frame[(frame["category"] == "all") & (frame["metric"] == "box_AP")]
+    np.testing.assert_allclose(intervals(drops.axes[0]), np.column_stack([[0, 1, 5], bounds(overall, "drop")]))
+    both = np.concatenate([bounds(overall, "P"), bounds(overall, "mPC")])
+    np.testing.assert_allclose(intervals(scores.axes[0]), np.column_stack([[0, 1, 5] * 2, both]))
+    assert [text.get_text() for text in drops.axes[0].get_xticklabels()] == ["0", "1", "5"]
+    assert drops.get_supxlabel() == scores.get_supxlabel() == "eps"
+
+
+def test_even_places_keep_their_numbers_on_the_axis():
+    _, (_, drops) = along(even=True)
+    np.testing.assert_allclose(intervals(drops.axes[0])[:, 0], [0, 1, 2])
+    assert [text.get_text() for text in drops.axes[0].get_xticklabels()] == ["0", "1", "5"]
+
+
+def test_a_model_without_a_place_is_left_out_and_an_arm_stands_where_its_weights_do():
+    places = {("resnet50", "prime"): 25.0}
+    models = {("resnet50", "prime"): 1, ("resnet50", "prime, lr 0.01"): 2, ("resnet50", "regular"): 3}
+    drops = {model: four(*[10.0 * k] * 4) for model, k in models.items()}
+    frame = summary("detection", drops=drops, halves=dict.fromkeys(drops, 1.0))
+    figure = plots.drops_along(frame, places, "parameters")
+    np.testing.assert_allclose(intervals(figure.axes[0])[:, 0], [25, 25])
+    with pytest.raises(UserError, match="no model of the summary has a place on that axis"):
+        plots.scores_along(frame, {("resnet50", "ant3x3"): 1.0}, "parameters")
+
+
+def test_undefined_drops_are_said_at_their_places(recwarn):
+    """A model that scores nothing has no drop; where no model of a panel has one, the panel still has its axis."""
+    drops = dict.fromkeys(RADII, four(1, 1, 1, 1))
+    frame = summary("detection", drops=drops, halves=dict.fromkeys(RADII, 0.0), clean=0.0)
+    figure = plots.drops_along(frame, {model: 20.0 + 30 * eps for model, eps in RADII.items()}, "parameters")
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    assert said(axis) == ["undefined"] * 3
+    assert axis.get_xlim()[0] < 20 and axis.get_xlim()[1] > 170
+    assert not recwarn.list
+
+
+def test_prime_samples_are_the_image_and_six_draws_in_both_ways():
+    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    figure = plots.prime_samples(image, 0)
+    shown = [axis.get_images()[0].get_array() for axis in figure.axes]
+    assert len(shown) == 14 and all(picture.shape == image.shape for picture in shown)
+    assert np.array_equal(shown[0], image) and np.array_equal(shown[7], image)
+    for released in shown[8:]:  # (1 - m) image + m u: never brighter than the image by more than a level
+        assert (np.asarray(released, int) <= image.astype(int) + 1).all()
+    assert any((np.asarray(defined, int) > image.astype(int) + 20).any() for defined in shown[1:7])

@@ -117,6 +117,25 @@ def test_coco_names_an_image_that_is_not_there(coco: Callable[..., Path]) -> Non
         CocoImages(root, "val2017", limit=1)
 
 
+@pytest.mark.parametrize("year", ["COCO_val2014_000000000042.jpg", "000000000042.jpg"])
+def test_coco_annotations_of_another_year_or_split(coco: Callable[..., Path], year: str) -> None:
+    content = coco_content()
+    for number, image in enumerate(content["images"]):
+        image["file_name"] = year.replace("42", f"{42 + number}")
+    refusal = rf"instances_val2017\.json is of another year or split than .*val2017, it names {year} and the folder has"
+    with pytest.raises(UserError, match=refusal):
+        CocoImages(coco(content), "val2017")
+
+
+def test_coco_names_the_annotation_files_that_are_there(coco: Callable[..., Path]) -> None:
+    root = coco()
+    (root / "annotations/instances_val2017.json").rename(root / "annotations/instances_val2014.json")
+    with pytest.raises(
+        UserError, match=r"no annotation file .*val2017\.json \(there is instances_val2014\.json\): check"
+    ):
+        CocoImages(root, "val2017")
+
+
 @pytest.mark.parametrize("text", ["{", "{}", "[]", '{"images": [], "categories": [{}], "annotations": []}'])
 def test_coco_file_that_is_none(coco: Callable[..., Path], text: str) -> None:
     with pytest.raises(UserError, match="is not a COCO instances file"):
@@ -179,6 +198,13 @@ def test_ade_names_of_the_real_release(ade: Path) -> None:
         "3\t0.0878\t8265\t796\t1\tsky\n"
     )
     assert AdeImages(ade, "validation").classes == ("wall", "building", "sky")
+
+
+@pytest.mark.parametrize("table", ["", "Idx\tName\n", "Idx\tName\n2\twall\n", "Idx Name\n1 wall\n", "<html>\n<body>\n"])
+def test_ade_table_that_is_none(ade: Path, table: str) -> None:
+    (ade / "objectInfo150.txt").write_text(table)
+    with pytest.raises(UserError, match=r"objectInfo150\.txt is no table of classes numbered 1, 2"):
+        AdeImages(ade, "validation")
 
 
 def test_ade_limit(ade: Path) -> None:

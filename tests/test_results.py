@@ -179,6 +179,19 @@ def test_differences_to_an_unknown_baseline_are_refused():
         Results.of([classification()], GRID, resamples=100).differences(("resnet_nano", "ant"))
 
 
+def test_every_model_may_have_a_baseline_of_its_own():
+    """The differences are those that each baseline gives alone; a model without one is left out."""
+    results = Results.of([classification(weights=["regular", "augmix", "ant"])], GRID, resamples=100)
+    nano = [("resnet_nano", weights) for weights in ("regular", "augmix", "ant")]
+    paired = results.differences({nano[1]: nano[0], nano[2]: nano[1]}).set_index(["weights", "category"])
+    assert set(paired.index.get_level_values("weights")) == {"augmix", "ant"}
+    for model, other in ((nano[1], nano[0]), (nano[2], nano[1])):
+        alone = results.differences(other).set_index(["weights", "category"]).loc[[model[1]]]
+        pd.testing.assert_frame_equal(paired.loc[[model[1]]], alone)
+    with pytest.raises(UserError, match=r"resnet_nano\.prime was not evaluated"):
+        results.differences({nano[0]: ("resnet_nano", "prime")})
+
+
 def test_where_the_baseline_is_missing_the_difference_is_undefined():
     other = classification(weights=["augmix"], regime="full_network")
     differences = Results.of([classification(), other], GRID, resamples=100).differences(("resnet_nano", "regular"))

@@ -73,12 +73,14 @@ def test_the_paper_profile_stops_at_once_and_lists_every_missing_file(tmp_path):
     sentence = str(caught.value)
     for place in (
         "weights/resnet50-0676ba61.pth", "weights/swin_tiny", "imagenet/val", "coco/val2017",
-        "coco/annotations/instances_val2017.json", "ADEChallengeData2016/objectInfo150.txt", "cifar10/test",
+        "coco/annotations/instances_val2017.json", "ADEChallengeData2016/objectInfo150.txt",
+        "cifar10/cifar-10-batches-py/test_batch",
     ):  # fmt: skip
         assert str(tmp_path / place) in sentence
     assert f"{tmp_path / 'coco' / 'train2017'} " not in sentence
-    assert re.search(r"put each where it is named here, or point the parameter data_root", sentence)
-    with pytest.raises(UserError, match=r"unknown published backbone 'resnet50.ant': did you mean 'resnet50.ant3x3'"):
+    assert re.search(rf"get them with `robnb fetch resnet50.regular .*imagenet.* --data-root {tmp_path}`", sentence)
+    assert "\n" not in sentence
+    with pytest.raises(UserError, match=r"unknown asset 'resnet50.ant': did you mean resnet50.ant"):
         small.study(tmp_path, data="paper", backbones=["resnet50.ant"]).tasks  # noqa: B018
 
 

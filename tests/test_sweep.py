@@ -58,7 +58,7 @@ def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations
     source = copies.open_source(data.root, None, None, copies.FileFormat("png"))
     settings = copies.Settings("fast", 0, 0, copies.FileFormat("png"))
     copies.write_copies(source, tmp_path / "c", GRID[1:], settings, 1)
-    shipped = detector.shipped_config("resnet")
+    shipped = detector.shipped_config(detector.CONFIGS["resnet"])
     pipeline = [dict(step) for step in shipped.test_pipeline]
     pipeline[1]["scale"] = model.scale
     for condition in GRID[1:4]:

@@ -283,3 +283,69 @@ def test_many_missing_cells_are_counted():
     conditions = [("clean", 0), *((c, s) for c in ("fog", "snow") for s in range(1, 6))]
     (row,) = tables.grid_status(grid(), conditions).to_dict("records")
     assert row["missing"] == "fog 2, fog 3, fog 4, fog 5, snow 2, snow 3 and 2 more"
+
+
+# Ours beside the paper's, beyond tables 1 and 2
+
+
+@pytest.mark.parametrize(
+    ("model", "called"),
+    [
+        (("resnet50", "l2_eps0.1"), "L2 eps 0.1"),
+        (("resnet50", "prime, PRIME in transfer"), "PRIME, PRIME in transfer"),
+        (("resnet_mini", "regular, lr 0.01"), "Regular, lr 0.01"),
+        (("swin_tiny", "in1k"), "Swin-T"),
+        (("swin_base", "in22k"), "Swin-B IN-22k"),
+        (("swin_base_w12", "in22k"), "Swin-B (384) IN-22k"),
+        (("swin_base", "in1k, Cascade"), "Swin-B, Cascade"),
+        (("convnext_tiny", "fb_in1k"), "convnext_tiny.fb_in1k"),
+        (("resnet50", "mine"), "mine"),
+    ],
+)
+def test_what_a_model_is_called(model, called):
+    assert tables.label(*model) == called
+
+
+def test_the_models_of_the_papers_table_3_are_all_called_differently():
+    sizes = reference.model_sizes()
+    assert sizes.apply(lambda row: tables.label(row["backbone"], row["weights"]), axis=1).is_unique
+
+
+def test_prime_beside_the_papers_tables_4_and_5():
+    plain, mixed = ("resnet50", "prime"), ("resnet50", "prime, PRIME in transfer")
+    rows = [
+        row
+        for model, clean in ((plain, 40.0), (mixed, 30.0), (REGULAR, 50.0))
+        for task, metric in (("detection", "box_AP"), ("detection", "mask_AP"), ("segmentation", "mIoU"))
+        for row in frames.summary_rows(model, task, metric, clean, frames.four(20, 20, 20, 20), 1.0, "full_network")
+    ]
+    table = tables.prime_beside_paper(pd.DataFrame(rows), "mini")
+    assert table.loc[("box_AP", "this run (mini: another world)"), "P"].tolist() == [
+        "40.0 [39.0, 41.0]",
+        "30.0 [29.0, 31.0]",
+    ]
+    printed = table.loc["mIoU"].xs("PR-PRIME", level="model")
+    assert printed.iloc[0].tolist() == ["40.91", "30.56", "25.31"]
+    assert "mask_AP" not in table.index.get_level_values("metric")
+    without = pd.DataFrame(rows)[lambda frame: frame["backbone"] == REGULAR[0]]
+    models = tables.prime_beside_paper(without, "mini").index.get_level_values("model")
+    assert "Regular" in models, "where nobody has PRIME weights, all are shown"
+
+
+def test_sizes_beside_the_papers_table_3():
+    table = tables.sizes({("swin_tiny", "in1k"): 27.5, ("resnet_mini", "regular"): 2.8}).set_index("model")
+    columns = ["million_parameters", "paper_model", "paper_million_parameters", "window"]
+    assert table.loc["Swin-T", columns].tolist() == [27.5, "Tiny", 29, 7]
+    assert pd.isna(table.loc["Regular", "paper_model"]) and pd.isna(table.loc["Regular", "paper_million_parameters"])
+
+
+def test_a_models_transfers_are_not_missing_where_their_weights_were_scored_otherwise():
+    cells = {("clean", 0): 50.0, ("fog", 1): 40.0}
+    prime = ("resnet50", "prime")
+    upstream = frames.scores([prime, REGULAR], "upstream", "top1", cells)
+    arms = frames.scores([("resnet50", "prime, lr 0.01"), ("resnet50", "prime, lr 0.02")], "detection", "box_AP", cells)
+    table = tables.grid_status(pd.concat([upstream, arms]), list(cells))
+    assert list(zip(table["model"], table["task"], table["scored"], strict=True)) == [
+        ("PRIME", "upstream", 2), ("Regular", "upstream", 2),
+        ("Regular", "detection", 0), ("PRIME, lr 0.01", "detection", 2), ("PRIME, lr 0.02", "detection", 2),
+    ]  # fmt: skip

@@ -12,7 +12,7 @@ import sys
 from types import FrameType
 
 import robnb
-from robnb.cli import corrupt, export, plan, run, status
+from robnb.cli import convert, corrupt, export, fetch, inspect, plan, run, status
 from robnb.errors import UserError
 
 
@@ -44,6 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="robnb", description=robnb.__doc__)
     parser.add_argument("--version", action="version", version=f"robnb {robnb.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, plan, status, export, corrupt):  # each imports what it needs only when it is called
+    for command in (
+        run,
+        plan,
+        status,
+        export,
+        fetch,
+        convert,
+        inspect,
+        corrupt,
+    ):  # each imports what it needs only when it is called
         command.add(commands)
     return parser

@@ -19,14 +19,16 @@ def read_classes(root: Path) -> tuple[str, ...]:
     taken), or from ``classes.txt`` (one name per line), which miniworld writes.
 
     Raises:
-        UserError: neither file is there.
+        UserError: neither file is there, or the table is none.
     """
     table, names = root / "objectInfo150.txt", root / "classes.txt"
     if table.is_file():
-        rows = table.read_text().strip().splitlines()[1:]
-        return tuple(row.split("\t")[-1].split(",")[0].strip() for row in rows)
+        rows = [row.split("\t") for row in table.read_text("utf-8").strip().splitlines()[1:]]
+        if not rows or any(len(row) < 2 or row[0].strip() != str(k) for k, row in enumerate(rows, start=1)):
+            raise UserError(f"{table} is no table of classes numbered 1, 2, ...: fetch ADEChallengeData2016 again.")
+        return tuple(row[-1].split(",")[0].strip() for row in rows)
     if names.is_file():
-        return tuple(line.strip() for line in names.read_text().splitlines() if line.strip())
+        return tuple(line.strip() for line in names.read_text("utf-8").splitlines() if line.strip())
     raise UserError(f"{root} has neither objectInfo150.txt nor classes.txt: check the path to ADEChallengeData2016.")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pycocotools import mask as rle
 from torch.utils.data import Dataset
 
-from robnb.data.images import check_limit, check_present, read_pixels
+from robnb.data.images import check_limit, check_present, list_images, read_pixels
 from robnb.data.sample import Instances, Sample
 from robnb.errors import UserError
 
@@ -32,7 +32,8 @@ class CocoImages(Dataset[Sample]):
         category_ids: the COCO category id of each class.
 
     Raises:
-        UserError: a folder or the annotation file is missing or broken, or it names an image that is not there.
+        UserError: a folder or the annotation file is missing or broken, it is of another year than the images, or it
+            names an image that is not there.
     """
 
     def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
@@ -40,8 +41,8 @@ class CocoImages(Dataset[Sample]):
         self.folder = Path(root) / split
         self.annotation_file = Path(root) / "annotations" / f"instances_{split}.json"
         images, annotations, categories = _read_annotations(self.annotation_file)
-        check_present({image["file_name"] for image in images.values()}, self.folder, self.annotation_file)
-        self.classes: tuple[str, ...] = tuple(name for _, name in sorted(categories.items()))
+        _check_images({image["file_name"] for image in images.values()}, self.folder, self.annotation_file)
+        self.classes: tuple[str, ...] = _names(categories)
         self.category_ids: tuple[int, ...] = tuple(sorted(categories))
         self._label_of = {category: label for label, category in enumerate(self.category_ids)}
         self._images = [images[key] for key in sorted(images)][:limit]
@@ -102,6 +103,31 @@ def to_rle(segmentation: list[list[float]] | dict[str, Any], height: int, width:
     return {"size": segmentation["size"], "counts": counts.encode() if isinstance(counts, str) else counts}
 
 
+def read_classes(root: Path, split: str) -> tuple[str, ...]:
+    """The class names of labels 0, 1, ... from a split's annotation file; looks for no image.
+
+    Raises:
+        UserError: the file is missing or broken.
+    """
+    _, _, categories = _read_annotations(Path(root) / "annotations" / f"instances_{split}.json")
+    return _names(categories)
+
+
+def _names(categories: dict[int, str]) -> tuple[str, ...]:
+    return tuple(name for _, name in sorted(categories.items()))
+
+
+def _check_images(named: set[str], folder: Path, by: Path) -> None:
+    """Every image that the annotations name is there; if none is, the two are not of the same release."""
+    there = set(list_images(folder))
+    if there and not named & there:
+        raise UserError(
+            f"{by} is of another year or split than {folder}, it names {min(named)} and the folder has {min(there)}: "
+            "use annotations and images of the same release."
+        )
+    check_present(named, folder, by)
+
+
 def _read_annotations(path: Path) -> tuple[dict[int, dict[str, Any]], list[dict[str, Any]], dict[int, str]]:
     """(image id -> image, annotations, category id -> name) of a COCO instances file."""
     try:
@@ -111,7 +137,9 @@ def _read_annotations(path: Path) -> tuple[dict[int, dict[str, Any]], list[dict[
         annotations = content["annotations"]
         strangers = [a["id"] for a in annotations if a["image_id"] not in images or a["category_id"] not in categories]
     except FileNotFoundError as error:
-        raise UserError(f"there is no annotation file {path}: check the data set's root and split.") from error
+        others = sorted(other.name for other in path.parent.glob("instances_*.json"))
+        found = f" (there is {', '.join(others)})" if others else ""
+        raise UserError(f"there is no annotation file {path}{found}: check the data set's root and split.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a COCO instances file ({error!r}): fetch or make it again.") from error
     if strangers:

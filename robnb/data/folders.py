@@ -29,12 +29,7 @@ class ClassFolders(Dataset[Sample]):
     def __init__(self, root: Path, split: str, limit: int | None = None) -> None:
         check_limit(limit)
         self.folder = Path(root) / split
-        if not self.folder.is_dir():
-            raise UserError(f"there is no folder {self.folder}: check the data set's root and split.")
-        folders = [entry for entry in self.folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-        self.classes: tuple[str, ...] = tuple(sorted(entry.name for entry in folders))
-        if not self.classes:
-            raise UserError(f"{self.folder} has no class folders: it must hold one folder of images for each class.")
+        self.classes: tuple[str, ...] = read_classes(root, split)
         order = []
         for label, name in enumerate(self.classes):
             files = list_images(self.folder / name)
@@ -61,3 +56,18 @@ class ClassFolders(Dataset[Sample]):
         label, file = self._items[index]
         name = self.classes[label]
         return Sample(read_pixels(self.folder / name / file), label, f"{name}/{file}")
+
+
+def read_classes(root: Path, split: str) -> tuple[str, ...]:
+    """The names of the class folders of a split, sorted; opens none of them.
+
+    Raises:
+        UserError: the folder is missing, or has no class folders.
+    """
+    folder = Path(root) / split
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: check the data set's root and split.")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise UserError(f"{folder} has no class folders: it must hold one folder of images for each class.")
+    return tuple(names)

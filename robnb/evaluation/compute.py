@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from robnb.data.sample import Sample
-from robnb.data.sources import Reader, TaskData
+from robnb.data.sources import Reader
 from robnb.distributed import device
 from robnb.errors import UserError
 from robnb.evaluation import records, shards
-from robnb.evaluation.panels import Panel, Pixels, ahead, batches
-from robnb.evaluation.predict import PREDICTORS, Inference, Predictor
-from robnb.evaluation.spec import open_reader
+from robnb.evaluation.panels import Panel, ahead, batches
+from robnb.evaluation.predict import PREDICTORS, Predictor
+from robnb.evaluation.spec import Sweep
 from robnb.evaluation.trained import ResidentModels, TrainedModel
 from robnb.threads import one_core_free
 
@@ -47,21 +47,12 @@ class ShardJob:
     """One shard of a sweep and what is missing of it.
 
     Attributes:
-        images: how many images of the test set the sweep has, from the first; None for all.
         number: of the shard.
-        size: images in a shard; the last one may have fewer.
-        batch_size: images at once; None leaves it to the device.
     """
 
-    data: TaskData
-    images: int | None
+    asked: Sweep
     number: int
-    size: int
     targets: tuple[Target, ...]
-    seed: int
-    engine: str
-    inference: Inference
-    batch_size: int | None
 
     @property
     def conditions(self) -> int:
@@ -76,25 +67,25 @@ def compute(job: ShardJob) -> ShardJob:
         UserError: an image or a model's file is not what it was.
         OSError: a file cannot be written.
     """
-    reader, where = open_reader(job.data, job.images), device()
-    indices = range(job.number * job.size, min((job.number + 1) * job.size, len(reader)))
+    asked, reader, where, task = job.asked, job.asked.reader, device(), job.asked.data.task
+    indices = range(job.number * asked.shard, min((job.number + 1) * asked.shard, len(reader)))
     samples: list[Sample] = []
     wanted = list(dict.fromkeys(target.panel for target in job.targets))
     found: dict[Target, dict[tuple[int, int], records.Record]] = {target: {} for target in job.targets}
     made = batches(
         _kept(reader, indices, samples),
         wanted,
-        Pixels(job.seed, job.engine, where),
-        job.batch_size or BATCH_SIZE[where.type],
-        PREDICTORS[job.data.task].mixes_shapes,
+        asked.pixels,
+        asked.batch_size or BATCH_SIZE[where.type],
+        PREDICTORS[task].mixes_shapes,
     )
     with one_core_free():
         for batch in ahead(made):
             for target in job.targets:
                 if target.panel == wanted[batch.panel]:
-                    predictor = _resident.predictor(target.model, where, job.inference, target.sha256)
+                    predictor = _resident.predictor(target.model, where, asked.inference, target.sha256)
                     for (index, column), one in zip(batch.rows, predicted(predictor, batch.blocks), strict=True):
-                        found[target][index, column] = records.record(job.data.task, samples[index], one)
+                        found[target][index, column] = records.record(task, samples[index], one)
     for target in job.targets:
         _write(job, target, samples, found[target])
     return job
@@ -144,5 +135,5 @@ def _write(job: ShardJob, target: Target, samples: list[Sample], found: dict[tup
     tables = []
     for column, condition in enumerate(target.panel.conditions):
         rows = [found[index, column] for index in range(len(ids))]
-        tables.append(records.table(job.data.task, ids, rows, condition, target.panel.replicate))
+        tables.append(records.table(job.asked.data.task, ids, rows, condition, target.panel.replicate))
     shards.write(target.folder, job.number, tables)

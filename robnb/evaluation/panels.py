@@ -7,6 +7,7 @@ that a sweep that was killed goes on with the same batches and ends with the sam
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from PIL import Image
 
 from robnb.corruptions import Condition, corrupt, corrupt_batch
+from robnb.data.corrupted import PublishedCopies, check_size
 from robnb.data.sample import Sample
 from robnb.names import CLEAN
 
 Item = TypeVar("Item")
 _END = object()
+#: The engine that takes published corrupted copies.
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -75,32 +81,73 @@ class Pixels:
     """How a condition's pixels are made.
 
     Attributes:
-        seed, engine: see `robnb.corruptions.corrupt`.
+        seed: of the corruptions' draws.
+        engine: "fast" or "reference", see `robnb.corruptions.corrupt`; "published" takes them from ``copies``.
+        channels: "rgb", or "bgr" to corrupt the image with its channels turned round, as tools do that corrupt what
+            OpenCV has read. It matters for snow, frost and JPEG; the noises are other draws.
+        jpeg: quality of a JPEG that each corrupted image is saved as and read from again; None leaves it as it is.
+        copies: for the engine "published".
     """
 
     seed: int
     engine: str
     device: torch.device
+    channels: str = "rgb"
+    jpeg: int | None = None
+    copies: PublishedCopies | None = None
 
     def held(self, sample: Sample) -> Held:
         """An image that waits for its batch, on the device: it is moved there once, whatever it is put through."""
         return Held(sample, torch.from_numpy(sample.image).to(self.device))
 
     def block(self, images: Sequence[Held], condition: Condition, replicate: int) -> torch.Tensor:
-        """Images of one size under a condition: uint8 (N, H, W, 3) on the device."""
-        name, severity = condition.corruption, condition.severity
-        if name == CLEAN or self.engine == "fast":
-            clean = torch.stack([image.pixels for image in images])
-            if name == CLEAN:
-                return clean
-            ids = [image.sample.image_id for image in images]
-            return corrupt_batch(clean, name, severity, image_ids=ids, seed=self.seed, replicate=replicate)
+        """Images of one size under a condition: uint8 (N, H, W, 3) on the device.
+
+        Raises:
+            UserError: a published copy cannot be read or has not the size of the clean image.
+        """
+        if condition.corruption == CLEAN:
+            return torch.stack([image.pixels for image in images])
+        if self.engine == PUBLISHED:
+            return self._published(images, condition)
+        made = (self._fast if self.engine == "fast" else self._one_by_one)(images, condition, replicate)
+        return made if self.jpeg is None else self._saved(made, self.jpeg)
+
+    def _fast(self, images: Sequence[Held], condition: Condition, replicate: int) -> torch.Tensor:
+        key = {"image_ids": [image.sample.image_id for image in images], "seed": self.seed, "replicate": replicate}
+        clean = torch.stack([image.pixels for image in images])
+        if self.channels == "rgb":
+            return corrupt_batch(clean, condition.corruption, condition.severity, **key)
+        return corrupt_batch(clean.flip(-1), condition.corruption, condition.severity, **key).flip(-1)
+
+    def _one_by_one(self, images: Sequence[Held], condition: Condition, replicate: int) -> torch.Tensor:
+        step = 1 if self.channels == "rgb" else -1
         key = {"seed": self.seed, "replicate": replicate, "engine": self.engine}
-        corrupted = [
-            torch.from_numpy(corrupt(sample.image, name, severity, image_id=sample.image_id, **key))
-            for sample, _ in images
-        ]
+        corrupted = []
+        for sample, _ in images:
+            image = np.ascontiguousarray(sample.image[..., ::step])
+            made = corrupt(image, condition.corruption, condition.severity, image_id=sample.image_id, **key)
+            corrupted.append(torch.from_numpy(np.ascontiguousarray(made[..., ::step])))
         return torch.stack(corrupted).to(self.device)
+
+    def _saved(self, images: torch.Tensor, quality: int) -> torch.Tensor:
+        saved = [torch.from_numpy(through_jpeg(image, quality)) for image in images.cpu().numpy()]
+        return torch.stack(saved).to(self.device)
+
+    def _published(self, images: Sequence[Held], condition: Condition) -> torch.Tensor:
+        copies = []
+        for sample, _ in images:
+            copy = self.copies.pixels(condition.corruption, condition.severity, sample.image_id)
+            check_size(self.copies, copy, sample.image)
+            copies.append(torch.from_numpy(copy))
+        return torch.stack(copies).to(self.device)
+
+
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """An image saved as JPEG and read again, with Pillow's chroma subsampling: uint8 (H, W, 3) in and out."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.array(Image.open(buffer))
 
 
 def batches(

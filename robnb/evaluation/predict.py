@@ -11,6 +11,7 @@ image:
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from robnb.data.prepared import INTERPOLATIONS
 from robnb.errors import UserError
 from robnb.evaluation.run_lengths import encode
 from robnb.names import choose
@@ -96,7 +98,11 @@ class ClassifierPredictor:
     """The best classes.
 
     The image is resized so that its short side is ``scale[0]`` pixels, and its centre square of side ``scale[1]``
-    is taken (256 and 224 on ImageNet).
+    is taken (256 and 224 on ImageNet). ``interpolation`` is how: "bilinear", as torchvision's ResNets were trained, or
+    "bicubic", as Swin and most of timm's models.
+
+    Raises:
+        UserError: unknown interpolation.
     """
 
     #: Images of any sizes may share a batch.
@@ -105,11 +111,17 @@ class ClassifierPredictor:
     most_images = sys.maxsize
 
     def __init__(
-        self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Inference | None = None
+        self,
+        model: nn.Module,
+        scale: tuple[int, int],
+        device: torch.device,
+        inference: Inference | None = None,
+        interpolation: str = "bilinear",
     ) -> None:
         self.inference, self.device = inference or Inference(), device
         self.model = self.inference.prepared(model, device)
-        self.resize = v2.Compose([v2.Resize(scale[0], antialias=True), v2.CenterCrop(scale[1])])
+        kind = INTERPOLATIONS[choose(interpolation, INTERPOLATIONS, "interpolation")]
+        self.resize = v2.Compose([v2.Resize(scale[0], interpolation=kind, antialias=True), v2.CenterCrop(scale[1])])
 
     @torch.inference_mode()
     def __call__(self, blocks: Sequence[torch.Tensor]) -> list[np.ndarray]:
@@ -121,7 +133,7 @@ class ClassifierPredictor:
         return list(logits.topk(min(TOP, logits.shape[1]), dim=1).indices.to(torch.int32).cpu().numpy())
 
 
-class _MmPredictor:
+class _MmPredictor(ABC):
     """Runs mm's ``test_step`` on images that are in memory, resized as mm's shipped test pipeline does."""
 
     #: Images of one batch have one size, so that no padding reaches a network.
@@ -153,9 +165,9 @@ class _MmPredictor:
             outputs = self.model.test_step({"inputs": inputs, "data_samples": samples})
         return [self.prediction(output) for output in outputs]
 
+    @abstractmethod
     def prediction(self, output: Any) -> Any:
         """One image's prediction."""
-        raise NotImplementedError
 
 
 class DetectorPredictor(_MmPredictor):

@@ -44,7 +44,7 @@ class Evaluation:
     @property
     def fingerprint(self) -> str:
         """Of the test images: equal for equal images."""
-        return digest(self.asked.data.task, self.asked.data.fingerprint, len(self.asked.reader)).hex()
+        return digest(self.asked.data.task, self.asked.data.test_fingerprint, len(self.asked.reader)).hex()
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from robnb.evaluation.compute import ShardJob, Target, compute
 from robnb.evaluation.panels import Panel
 from robnb.evaluation.results import Evaluation
 from robnb.evaluation.scoring import score
-from robnb.evaluation.spec import Sweep, open_reader
+from robnb.evaluation.spec import Sweep
 from robnb.evaluation.trained import TrainedModel, changed
 from robnb.store import Store, write_json
 
@@ -58,6 +58,8 @@ def run(asked: Sweep, store: Store, scheduler: str | None = None, workers: int =
         # In the order of the keys, so that two processes that want the same work never wait for each other.
         pending = sorted(asked.missing(store), key=lambda pair: asked.spec(*pair).key)
         folders = {pair: stack.enter_context(store.work(asked.spec(*pair))) for pair in pending}
+        if pending:
+            asked.check_copies()
         targets = [
             Target(model, sha256[model], panel, _begun(folder, model, sha256[model]))
             for (model, panel), folder in folders.items()
@@ -91,17 +93,7 @@ def _begun(folder: Path, model: TrainedModel, sha256: str) -> Path:
 def _compute(asked: Sweep, targets: list[Target], scheduler: str | None, workers: int) -> None:
     there = {target: shards.whole(target.folder) for target in targets}
     jobs = [
-        ShardJob(
-            data=asked.data,
-            images=asked.limit,
-            number=number,
-            size=asked.shard,
-            targets=lacking,
-            seed=asked.seed,
-            engine=asked.engine,
-            inference=asked.inference,
-            batch_size=asked.batch_size,
-        )
+        ShardJob(asked, number, lacking)
         for number in range(asked.shards)
         if (lacking := tuple(target for target in targets if number not in there[target]))
     ]
@@ -114,8 +106,9 @@ def _compute(asked: Sweep, targets: list[Target], scheduler: str | None, workers
     ):
         for job in finished:
             shown.update(_images(asked, job))
+    speed = {"seconds": time.monotonic() - started, "images": todo}
     for target in targets:
-        write_json(target.folder / "speed.json", {"seconds": time.monotonic() - started, "images": todo})
+        write_json(target.folder / "speed.json", speed)
 
 
 def _images(asked: Sweep, job: ShardJob) -> int:
@@ -127,24 +120,19 @@ def _images(asked: Sweep, job: ShardJob) -> int:
 class _Scoring:
     """One condition of a target whose shards are all there."""
 
+    asked: Sweep
     target: Target
-    data: TaskData
-    images: int | None
     condition: int
 
 
 def _score(job: _Scoring) -> tuple[tuple[Path, int], dict[str, float]]:
     table = shards.read(job.target.folder, job.condition)
-    return (job.target.folder, job.condition), score(job.data.task, table, open_reader(job.data, job.images))
+    return (job.target.folder, job.condition), score(job.asked.data.task, table, job.asked.reader)
 
 
 def _finish(asked: Sweep, targets: list[Target], scheduler: str | None, workers: int) -> None:
     """Score what is complete now, a condition at a time."""
-    jobs = [
-        _Scoring(target, asked.data, asked.limit, number)
-        for target in targets
-        for number in range(len(target.panel.conditions))
-    ]
+    jobs = [_Scoring(asked, target, number) for target in targets for number in range(len(target.panel.conditions))]
     scored = dict(done(_score, jobs, scheduler, workers))
     for target in targets:
         metrics = [scored[target.folder, number] for number in range(len(target.panel.conditions))]

@@ -13,7 +13,7 @@ from torch import nn
 
 from robnb.errors import UserError
 from robnb.evaluation.predict import PREDICTORS, Inference, Predictor, load_trained
-from robnb.models.backbones import BackboneName
+from robnb.models.architectures import BackboneName
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class TrainedModel:
         path: file of its trained weights.
         build: gives the model with fresh weights.
         load: fills the model from that file, strictly.
+        interpolation: "bilinear" or "bicubic", how a classifier's images are resized.
     """
 
     backbone: BackboneName
@@ -40,6 +41,12 @@ class TrainedModel:
     path: Path
     build: Callable[[], nn.Module]
     load: Callable[[nn.Module, Path], nn.Module] = load_trained
+    interpolation: str = "bilinear"
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """(architecture, weights), as tables name it."""
+        return self.backbone.architecture, self.backbone.weights
 
     def __str__(self) -> str:
         return f"{self.backbone} ({self.task}, {self.regime}, seed {self.seed})"
@@ -57,7 +64,8 @@ class TrainedModel:
         """
         if self.sha256() != sha256:
             raise changed(self)
-        return PREDICTORS[self.task](self.load(self.build(), self.path), self.scale, device, inference)
+        how = {} if self.interpolation == "bilinear" else {"interpolation": self.interpolation}
+        return PREDICTORS[self.task](self.load(self.build(), self.path), self.scale, device, inference, **how)
 
 
 def changed(model: TrainedModel) -> UserError:
@@ -76,8 +84,8 @@ class ResidentModels:
         self._loaded: OrderedDict[tuple, Predictor] = OrderedDict()
 
     def predictor(self, model: TrainedModel, device: torch.device, inference: Inference, sha256: str) -> Predictor:
-        """As `TrainedModel.predictor`, once for each file."""
-        key = (model.key, model.task, sha256, device, inference)
+        """As `TrainedModel.predictor`, once for each file and way to run it."""
+        key = (model.key, model.task, tuple(model.scale), model.interpolation, sha256, device, inference)
         if key not in self._loaded:
             self._loaded[key] = model.predictor(device, inference, sha256)
             if len(self._loaded) > self._capacity:

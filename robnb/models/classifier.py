@@ -1,4 +1,4 @@
-"""The classifier: a backbone, global average pooling, one linear layer."""
+"""The classifier: a backbone, pooling, one linear layer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from robnb import checkpoints
 from robnb.augment.regular import cross_entropy
-from robnb.errors import UserError
-from robnb.models.backbones import MEAN, STD, Architecture, build_backbone, load_backbone, read_tensors
+from robnb.models import timm_nets
+from robnb.models.architectures import Architecture
+from robnb.models.backbones import COMPUTED, MEAN, STD, build_backbone, fill_backbone, read_flat
 
 #: (logits of every view (V, N, C), labels (N,)) -> scalar loss.
 ViewLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -21,31 +23,54 @@ class Classifier(BaseModel):
     """Classifies uint8 RGB images; normalisation is part of the model.
 
     Trained through mmengine's Runner on batches ``{"inputs": (N, V, 3, H, W) uint8, "labels": (N,) int64}``
-    where V is the number of views that the upstream recipe makes of an image. With ``frozen`` the backbone gets
-    no gradient and stays in eval mode: BN statistics and drop-path too.
+    where V is the number of views that the upstream recipe makes of an image. With ``frozen`` all but the last layer
+    gets no gradient and stays in eval mode: BN statistics, dropout and drop-path too.
+
+    A ResNet and a slim Swin are mmdet's class (``backbone``), global average pooling and a linear layer (``head``).
+    Any other is timm's own network with its own pooling and last layer, all of it under ``backbone``. So is a full-size
+    Swin, because mmdet's shifts the windows of the last stage at 224 pixels too, where the published one does not.
+
+    Args:
+        mean, std: of the three channels on the 0..255 scale.
     """
 
     def __init__(
-        self, architecture: Architecture, num_classes: int, *, frozen: bool = False, view_loss: ViewLoss = cross_entropy
+        self,
+        architecture: Architecture,
+        num_classes: int,
+        *,
+        frozen: bool = False,
+        view_loss: ViewLoss = cross_entropy,
+        mean: tuple[float, float, float] = MEAN,
+        std: tuple[float, float, float] = STD,
     ) -> None:
         super().__init__()
-        self.backbone = build_backbone(architecture)
-        self.head = nn.Linear(architecture.channels[-1], num_classes)
-        self.architecture = architecture
+        self.architecture, self.num_classes = architecture, num_classes
         self.frozen = frozen
         self.view_loss = view_loss
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        if architecture.timm:
+            rate = architecture.options.get("drop_path_rate")
+            self.backbone = timm_nets.build(architecture.timm, num_classes, drop_path_rate=rate)
+        else:
+            self.backbone = build_backbone(architecture)
+            self.head = nn.Linear(architecture.channels[-1], num_classes)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         if frozen:
             self.backbone.requires_grad_(False)
+            for layer in timm_nets.classifiers(self.backbone) if architecture.timm else ():
+                layer.requires_grad_(True)
 
     def init_weights(self) -> None:
-        """As mmdet initialises the backbone, but a slim Swin's layers with torch's own, fan-in scaled draws.
+        """As mmdet or timm initialises the network, but a slim Swin's layers with torch's own, fan-in scaled draws.
 
         mmdet draws Swin's weights with a standard deviation of 0.02, made for 96 channels and more; with 32 the
         signal through a block is so small that training from scratch stays at chance for a long time.
         """
         if self.is_init:  # mmengine's Runner asks again, when pretrained weights have been loaded
+            return
+        if self.architecture.timm:  # initialised when it was built; mmengine would draw some of it again
+            self.is_init = True
             return
         super().init_weights()
         if self.architecture.slim and self.architecture.family == "swin":
@@ -62,8 +87,10 @@ class Classifier(BaseModel):
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) uint8 RGB -> (N, C) logits."""
-        deepest = self.backbone((images.float() - self.mean) / self.std)[-1]
-        return self.head(deepest.mean(dim=(2, 3)))
+        normalised = (images.float() - self.mean) / self.std
+        if self.architecture.timm:
+            return self.backbone(normalised)
+        return self.head(self.backbone(normalised)[-1].mean(dim=(2, 3)))
 
     def forward(
         self, inputs: torch.Tensor, labels: torch.Tensor | None = None, mode: str = "tensor"
@@ -77,19 +104,24 @@ class Classifier(BaseModel):
 
 
 def load_published(model: Classifier, path: Path) -> Classifier:
-    """Fill a classifier from a published file: its backbone, and its head from ``fc``, ``head.fc`` or ``head``.
+    """Fill all of a classifier from a published file, its last layer too.
 
     Raises:
-        UserError: the file does not fit the backbone, or has no head for this number of classes.
+        UserError: the file does not fit the network, or has no last layer for this number of classes.
     """
-    load_backbone(model.backbone, path)
-    state = read_tensors(path)
-    for head in ("fc", "head.fc", "head"):
-        weight, bias = state.get(f"{head}.weight"), state.get(f"{head}.bias")
-        if weight is not None and bias is not None and weight.shape == model.head.weight.shape:
-            model.head.load_state_dict({"weight": weight, "bias": bias})
-            return model
-    raise UserError(
-        f"{path} has no classifier for {model.head.out_features} classes, so its backbone cannot be scored upstream; "
-        f"give the published file with its last layer."
-    )
+    tensors = read_flat(path, model.architecture)
+    if not model.architecture.timm:
+        last = checkpoints.head(tensors, model.num_classes, path)
+        fill_backbone(model.backbone, tensors, path, model.architecture)
+        checkpoints.load(model.head, last, path)
+        return model
+    for prefix in timm_nets.classifier_prefixes(model.backbone):
+        last = {f"head.{part}": tensors[prefix + part] for part in ("weight", "bias") if prefix + part in tensors}
+        # Flattened, because some networks have a 1x1 convolution there.
+        checkpoints.head(
+            {name: tensor.flatten(1) if tensor.dim() > 1 else tensor for name, tensor in last.items()},
+            model.num_classes,
+            path,
+        )
+    checkpoints.load(model.backbone, tensors, path, COMPUTED)
+    return model

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
@@ -31,16 +32,17 @@ from robnb.evaluation.predict import Inference, load_trained
 from robnb.evaluation.spec import SHARD
 from robnb.evaluation.sweep import sweep
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.backbones import ARCHITECTURES
+from robnb.models.architectures import architecture_named
 from robnb.models.classifier import Classifier
 from robnb.names import CLEAN
 from robnb.planning.holdings import Holding, holdings
 from robnb.planning.rates import NOW, Rate
 from robnb.pretrain import PretrainSpec, TrainingCrops
+from robnb.recipes.optimization import short_optimizer
 from robnb.speed.stand_ins import make_sure
 from robnb.speed.timing import wait
 from robnb.store import Store
-from robnb.training import OPTIMIZERS, KeyedBatches, initialise, state_of
+from robnb.training import KeyedBatches, initialise, on_this_machine, state_of
 from robnb.transfer import TransferSpec, build_model, training_samples
 
 #: How long a measurement may go on; a first step that takes longer is the measurement.
@@ -54,9 +56,7 @@ def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: in
     """
     model, samples, collate = _training(spec, data)
     model.to(device()).train()
-    options = OPTIMIZERS[ARCHITECTURES[_architecture(spec)].family]
-    optimizer = {**options["optimizer"], "lr": 1e-6}
-    wrapper = build_optim_wrapper(model, {"type": "OptimWrapper", **options, "optimizer": optimizer})
+    wrapper = build_optim_wrapper(model, _optimizer(spec))
     keyed = KeyedBatches(samples, 0, 1 << 30)
 
     def step(images: int) -> tuple[float, float]:
@@ -95,15 +95,20 @@ def _training(spec: PretrainSpec | TransferSpec, data: TaskData) -> tuple[nn.Mod
     """The model with random weights, the training set, and how samples become a batch."""
     if isinstance(spec, PretrainSpec):
         recipe, images = recipe_named(spec.recipe), data.open("train")
-        build = partial(Classifier, ARCHITECTURES[spec.architecture], len(images.classes), view_loss=recipe.loss)
+        build = partial(Classifier, architecture_named(spec.architecture), len(images.classes), view_loss=recipe.loss)
         crops = TrainingCrops(images, recipe, spec.image_size, data.flip)
         return initialise(build, 0), crops, default_collate
     model = initialise(partial(build_model, replace(spec, classes=len(data.open("train").classes))), 0)
     return model, training_samples(spec, data), default_collate if spec.task == "classification" else pseudo_collate
 
 
-def _architecture(spec: PretrainSpec | TransferSpec) -> str:
-    return spec.architecture if isinstance(spec, PretrainSpec) else spec.architecture.name
+def _optimizer(spec: PretrainSpec | TransferSpec) -> dict[str, Any]:
+    """The training's own, at a learning rate that leaves random weights finite."""
+    if isinstance(spec, PretrainSpec):
+        own = short_optimizer(architecture_named(spec.architecture).family, spec.budget.lr)
+    else:
+        own = on_this_machine(spec.training.optim_wrapper)
+    return {**own, "optimizer": {**own["optimizer"], "lr": 1e-6}}
 
 
 def sweep_rate(

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from robnb import assets
-from robnb.assets import Asset
+from robnb.assets import Asset, DataSet
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.data.sources import Reader, TaskData
 from robnb.errors import UserError
-from robnb.evaluation.predict import load_trained
 from robnb.evaluation.spec import Sweep
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.classifier import load_published
 from robnb.names import choose
 from robnb.pretrain import PretrainSpec
+from robnb.published import Shelf, file_key
 from robnb.study import Study
 from robnb.transfer import TransferSpec
 
-#: (regime, task) of each transfer that a notebook makes, in its order. Every notebook also has the upstream task.
-STEPS: dict[str, tuple[tuple[str, str], ...]] = {
-    "01_fixed_feature": (("fixed_feature", "detection"), ("fixed_feature", "segmentation")),
-    "02_full_network": (
-        ("full_network", "detection"),
-        ("full_network", "segmentation"),
-        ("full_network", "classification"),
-    ),
+
+class Transfer(NamedTuple):
+    """A transfer that a notebook makes; with ``rates``, one for each of the task's learning rates."""
+
+    regime: str
+    task: str
+    primes: tuple[bool, ...] = (False,)
+    rates: bool = False
+
+
+_BOTH = (Transfer("full_network", "detection"), Transfer("full_network", "segmentation"))
+#: The transfers of each notebook, in its order. Every one also scores its backbones upstream.
+STEPS: dict[str, tuple[Transfer, ...]] = {
+    "01_fixed_feature": (Transfer("fixed_feature", "detection"), Transfer("fixed_feature", "segmentation")),
+    "02_full_network": (*_BOTH, Transfer("full_network", "classification")),
+    "03_model_size": _BOTH,
+    "04_adversarial_priors": _BOTH,
+    "05_finetuning_lr": tuple(step._replace(rates=True) for step in _BOTH),
+    "06_prime": tuple(step._replace(primes=(False, True)) for step in _BOTH),
+    "authors_models": (),
 }
 #: (test images, classes) of the paper's data sets.
 PAPER_SIZES = {
@@ -43,15 +54,20 @@ class AbsentData(TaskData):
     """The data of a task that are not there (yet), as far as they are known.
 
     Attributes:
-        images: in the test split.
+        images, labels: how many the test split has.
     """
 
     images: int = 0
-    classes: int = 0
+    labels: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As many as there are, without their names."""
+        return tuple(map(str, range(self.labels)))
 
     def open(self, split: str, limit: int | None = None) -> Reader:
         """What stands in for a reader: it has a length and classes, and no image."""
-        return AbsentImages(tuple(map(str, range(self.classes))), range(self.images)[:limit])
+        return AbsentImages(self.classes, range(self.images)[:limit])
 
 
 @dataclass(frozen=True)
@@ -74,11 +90,6 @@ class Outlook(Study):
         choose(notebook, STEPS, "notebook with stored work")
         return super().from_notebook(notebook, namespace)
 
-    @property
-    def steps(self) -> tuple[tuple[str, str], ...]:
-        """(regime, task) of every transfer."""
-        return STEPS[self.notebook]
-
     @cached_property
     def tasks(self) -> dict[str, TaskData]:
         """The data of each task where they are there, and what is known of them where they are not.
@@ -99,26 +110,27 @@ class Outlook(Study):
         return {task: _absent(data, *counts[task]) for task, data in sources.miniworld(root, "not made yet").items()}
 
     def _paper(self) -> dict[str, TaskData]:
-        root = self._paper_root
+        absent = {task for asset, _ in self.missing if isinstance(asset, DataSet) for task in asset.tasks}
         return {
-            task: _absent(data, *PAPER_SIZES[task]) if _lacks(root, assets.DATA_SETS[task]) else data
-            for task, data in sources.paper(root).items()
+            task: _absent(data, *PAPER_SIZES[task]) if task in absent else data
+            for task, data in self._paper_tasks().items()
         }
 
-    @property
+    @cached_property
     def missing(self) -> list[tuple[Asset, list[str]]]:
-        """The paper's assets that are not there, with the paths that they lack below the data root."""
-        if self.data != "paper":
-            return []
-        needed = [assets.weights_asset(name) for name in self.backbones]
-        needed += [assets.DATA_SETS[task] for task in self.budgets]
-        return [(asset, lacking) for asset in needed if (lacking := _lacks(self._paper_root, asset))]
+        """The published assets that are not there, and the paths that they lack, below the data root if they may be."""
+        lacking = [(asset, self._lacks(asset)) for asset in self.needed_assets]
+        return [(asset, paths) for asset, paths in lacking if paths]
 
-    def _published(self, name: str) -> TrainedModel:
-        path = self._paper_root / assets.weights_asset(name).paths[0]
-        if path.is_file():
-            return super()._published(name)
-        return self._upstream(name, f"missing {name}", self.training_seeds[0], path, load_published)
+    def _lacks(self, asset: Asset) -> list[str]:
+        below = self.places.data_root.absolute()
+        absent = [path for name in asset.paths if not (path := self.places.path(asset, name)).exists()]
+        return [str(path.relative_to(below) if path.is_relative_to(below) else path) for path in absent]
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The published models; one whose file is not there has a key that says so."""
+        return replace(super().shelf, key_of=lambda path: file_key(path) if path.is_file() else f"missing {path.name}")
 
     @cached_property
     def trainings(self) -> dict[str, PretrainSpec | TransferSpec]:
@@ -128,21 +140,31 @@ class Outlook(Study):
     def _pretrained(self, name: str, seed: int) -> TrainedModel:
         spec = self.pretrain_spec(name, seed)
         self.trainings[spec.key] = spec
-        return self._upstream(name, spec.key, seed, self._weights_of(spec.kind, spec.key), load_trained)
+        return self._upstream(spec, self._weights_of(spec))
 
-    def _transferred(self, upstream: TrainedModel, regime: str, task: str) -> TrainedModel:
-        spec = self.transfer_spec(upstream, regime, task)
-        self.trainings[spec.key] = spec
-        return self._downstream(upstream, spec, self._weights_of(spec.kind, spec.key))
+    def _trained_here(self, upstream: TrainedModel, spec: TransferSpec) -> Path:
+        self.trainings[spec.key] = spec.trained
+        return self._weights_of(spec.trained)
 
-    def _weights_of(self, kind: str, key: str) -> Path:
-        return self.store_root / kind / key / "weights.pth"
+    def _weights_of(self, spec: PretrainSpec | TransferSpec) -> Path:
+        return self.store_root / spec.kind / spec.key / "weights.pth"
 
     def sweeps(self) -> list[Sweep]:
         """Everything that the notebook scores, upstream first."""
-        backbones = self.pretrain()
-        models = [backbones, *(self.transfer(backbones, regime, task) for regime, task in self.steps)]
-        return [self.sweep_of(of_a_task) for of_a_task in models]
+        backbones = self.pretrain() if "upstream" in self.budgets else []
+        models = [backbones, *(self._transfers(backbones, step) for step in STEPS[self.notebook])]
+        if not STEPS[self.notebook]:
+            models += [self.released(task) for task in self.budgets]
+        return [self.sweep_of(of_a_task) for of_a_task in models if of_a_task]
+
+    def _transfers(self, backbones: list[TrainedModel], step: Transfer) -> list[TrainedModel]:
+        rates = self.learning_rates.get(step.task, []) if step.rates else [None]
+        return [
+            model
+            for lr in rates
+            for prime in step.primes
+            for model in self.transfer(backbones, step.regime, step.task, lr=lr, prime=prime)
+        ]
 
     def finished_sweeps(self) -> list[Sweep]:
         """All of `sweeps`, which must be finished.
@@ -151,7 +173,7 @@ class Outlook(Study):
             UserError: names what is missing.
         """
         if self.missing:
-            assets.require(self._paper_root, self.backbones, self.budgets)
+            assets.require(self.needed_assets, self.places)
         sweeps = self.sweeps()
         left = [str(model) for sweep in sweeps for model in sweep.models if not self.is_scored(sweep, model)]
         if left:
@@ -169,8 +191,4 @@ class Outlook(Study):
 
 
 def _absent(data: TaskData, images: int, classes: int) -> AbsentData:
-    return AbsentData(**vars(data), images=images, classes=classes)
-
-
-def _lacks(root: Path, asset: Asset) -> list[str]:
-    return [path for path in asset.paths if not (root / path).exists()]
+    return AbsentData(**vars(data), images=images, labels=classes)

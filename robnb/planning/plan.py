@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from robnb.data.sources import TaskData
-from robnb.evaluation.panels import Panel
+from robnb.evaluation.panels import PUBLISHED, Panel
 from robnb.evaluation.spec import Sweep
 from robnb.evaluation.trained import TrainedModel
 from robnb.names import CLEAN
@@ -105,8 +105,9 @@ def _with_rate(piece: Piece, rates: Rates) -> Piece:
 def _steps(outlook: Outlook, sweep: Sweep, held: dict[tuple[str, str], Holding]) -> Iterator[Step]:
     task, regime = sweep.models[0].task, sweep.models[0].regime
     name = "upstream" if task == "upstream" else f"{task}, {regime}"
-    if all(model.key in outlook.trainings for model in sweep.models):
-        yield Step(f"{name}: training", tuple(_training(outlook, model, held) for model in sweep.models))
+    trained_here = [model for model in sweep.models if model.key in outlook.trainings]  # the others are published
+    if trained_here:
+        yield Step(f"{name}: training", tuple(_training(outlook, model, held) for model in trained_here))
     title = (
         f"{name}: scoring on {len(sweep.reader):,} images x {sum(len(p.conditions) for p in sweep.panels)} conditions"
     )
@@ -145,7 +146,9 @@ def _sweep(
     outlook: Outlook, sweep: Sweep, model: TrainedModel, panel: Panel, held: dict[tuple[str, str], Holding]
 ) -> Piece:
     spec = sweep.spec(model, panel)
-    how = {"conditions": sweep.conditions, "engine": sweep.engine, "inference": sweep.inference}
+    # Published copies are only decoded; what corrupting takes here is an upper bound of that.
+    engine = "fast" if sweep.engine == PUBLISHED else sweep.engine
+    how = {"conditions": sweep.conditions, "engine": engine, "inference": sweep.inference}
     units = spec.images * len(spec.conditions)
     piece = Piece(
         what=f"{_name(outlook, model)}: {panel_name(spec.conditions, panel.replicate)}",

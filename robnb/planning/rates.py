@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from robnb.models.backbones import BackboneName
+from robnb.models.architectures import BackboneName
 from robnb.planning.holdings import Holding
 from robnb.pretrain import PretrainSpec
 from robnb.provenance import device_name
@@ -97,7 +97,7 @@ class StoreRates:
         if spec["kind"] == "sweep":
             alike = ("task", "scale", "inference", "engine")
             return self._architectures.get(spec["model"]), *(spec.get(name) for name in alike)
-        alike = ("recipe", "image_size", "task", "regime", "scale", "classes")
+        alike = ("recipe", "prime", "image_size", "task", "regime", "scale", "classes")
         return _architecture(spec), *(spec.get(name) for name in alike)
 
 

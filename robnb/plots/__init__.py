@@ -4,8 +4,9 @@ import seaborn as sns
 
 from robnb.plots.comparison import agreement, differences
 from robnb.plots.drawing import save
-from robnb.plots.pictures import corruption_grid, samples
+from robnb.plots.pictures import corruption_grid, prime_samples, samples
 from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
+from robnb.plots.series import drops_along, scores_along
 from robnb.plots.timings import speed
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "drop_by_category",
     "drop_by_corruption",
     "drop_by_task",
+    "drops_along",
+    "prime_samples",
     "samples",
     "save",
+    "scores_along",
     "speed",
 ]
 

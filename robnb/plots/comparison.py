@@ -18,20 +18,21 @@ _HEIGHT = 0.72
 _DROP = ["drop", "drop_low", "drop_high"]
 
 
-def differences(frame: pd.DataFrame, baseline: tuple[str, str]) -> Figure:
+def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str) -> Figure:
     """Paired differences of the drops against the baseline's, a panel per metric; left of zero is more robust.
 
     Args:
         frame: paired differences with their intervals, as `robnb.statistics.Results` gives them.
-        baseline: (backbone, weights).
+        baseline: (backbone, weights); or what each model is compared with in words, where that is not one model.
     """
-    named = with_labels(frame, beside=[baseline])
-    rows = named[(named["backbone"] != baseline[0]) | (named["weights"] != baseline[1])]
-    first = name(baseline, frame)
+    one = not isinstance(baseline, str)
+    rows = with_labels(frame, beside=[baseline] if one else [])
+    rows = rows[[model != baseline for model in zip(rows["backbone"], rows["weights"], strict=True)]]
+    first = name(baseline, frame) if one else baseline
     if rows.empty:
         return _only(f"There is no model beside {first} to compare.")
     order = [category for category in (ALL, *CATEGORIES) if category in set(rows["category"])]
-    look = looks([first, *rows["model"]])
+    look = looks([first, *rows["model"]])  # the baseline takes the first colour, as where it is drawn
     limits = view(rows["difference"], rows["low"], rows["high"])
     limits = (min(limits[0], -0.1 * limits[1]), max(limits[1], -0.1 * limits[0]))  # zero is never at the border
     figure, drawn = panels(
@@ -49,7 +50,7 @@ def differences(frame: pd.DataFrame, baseline: tuple[str, str]) -> Figure:
         axis.grid(axis="y", visible=False)
         for border in np.arange(len(order) - 1) + 0.5:
             axis.axhline(border, color="0.85", linewidth=0.8)
-    figure.supxlabel(f"drop minus {first}'s (percentage points); left of zero is more robust", fontsize=9)
+    figure.supxlabel(f"drop minus that of {first} (percentage points); left of zero is more robust", fontsize=9)
     legend_outside(drawn[min(len(drawn), COLUMNS) - 1][0], title="open: the interval\nholds zero")
     return figure
 

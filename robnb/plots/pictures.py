@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -15,7 +16,9 @@ from pycocotools import mask as rle
 from robnb.corruptions import Condition, corrupt
 from robnb.data.sample import IGNORE, Sample
 from robnb.data.sources import Reader
+from robnb.models.prime_preprocessor import PrimeDetDataPreprocessor
 from robnb.names import CLEAN
+from robnb.seeding import seeded
 
 
 def samples(reader: Reader, count: int = 6) -> Figure:
@@ -64,4 +67,33 @@ def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int, 
             shown = corrupt(sample.image, name, severity, image_id=sample.image_id, seed=seed, engine=engine)
         axis.imshow(shown)
         axis.set_title(name.replace("_", " ") + (f" {severity}" if severity else ""), fontsize=8)
+    return figure
+
+
+#: PRIME in the transfer as it is defined, and as the paper's authors released it.
+_PRIMES = {"as defined": {"range": "unit", "depth": -1}, "as released": {"range": "bytes", "depth": 1}}
+
+
+def prime_samples(image: np.ndarray, seed: int, count: int = 6) -> Figure:
+    """What PRIME makes of a training image in the transfer, a row as defined and one as the authors released it.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        seed: of the draws, which both rows share.
+    """
+    height, width = image.shape[:2]
+    size = (1.9 * (count + 1), 2 * (1.9 * height / width + 0.25))
+    figure, axes = plt.subplots(len(_PRIMES), count + 1, figsize=size, layout="constrained")
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    for row, (called, options) in zip(axes, _PRIMES.items(), strict=True):
+        preprocessor = PrimeDetDataPreprocessor(**options)
+        row[0].imshow(image)
+        row[0].set_title("image", fontsize=9)
+        row[1].set_title(f"PRIME {called}", fontsize=9)
+        for draw, axis in enumerate(row[1:]):
+            with seeded("prime samples", seed, draw):
+                mixed = preprocessor({"inputs": [pixels], "data_samples": None}, training=True)["inputs"][0]
+            axis.imshow(mixed[:, :height, :width].permute(1, 2, 0).round().clamp(0, 255).byte().numpy())
+        for axis in row:
+            axis.set_axis_off()
     return figure

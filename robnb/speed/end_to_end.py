@@ -18,7 +18,7 @@ from robnb.corruptions.conditions import conditions
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.backbones import BackboneName
+from robnb.models.architectures import BackboneName
 from robnb.names import choose
 from robnb.speed import report, stages, stand_ins, sweep_report, sweep_speed, training_speed
 from robnb.speed.sweep_speed import Case

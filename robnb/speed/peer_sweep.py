@@ -35,7 +35,7 @@ from robnb.corruptions import Condition
 from robnb.data.coco import CocoImages
 from robnb.data.sources import TaskData
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.detector import shipped_config
+from robnb.models.detector import CONFIGS, shipped_config
 from robnb.names import CLEAN
 from robnb.speed.engines import load_package
 
@@ -114,7 +114,7 @@ class PeerSweep:
     @cached_property
     def _shipped(self) -> Config:
         """Read once, as the script does."""
-        return shipped_config("resnet")
+        return shipped_config(CONFIGS["resnet"])
 
     @cached_property
     def _reader(self) -> CocoImages:

@@ -13,8 +13,9 @@ from torch import nn
 
 from robnb.data.sources import TaskData
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.backbones import ARCHITECTURES, BackboneName
+from robnb.models.architectures import BackboneName, architecture_named
 from robnb.models.detector import build_detector
+from robnb.recipes.transfer import ModelOptions
 from robnb.training import initialise, state_of
 
 #: COCO has 80 classes, and Mask R-CNN's cost depends on it.
@@ -65,7 +66,7 @@ def random_detector(folder: Path, architecture: str, scale: tuple[int, int], det
 
     Args:
         folder: for the file of its weights.
-        architecture: a name in `robnb.models.backbones.ARCHITECTURES`.
+        architecture: a name in `robnb.models.architectures.ARCHITECTURES`.
         scale: (width, height) that images are resized to fit.
         detections: at most so many in an image, which is how many there are unless boxes overlap much.
     """
@@ -87,6 +88,6 @@ def make_sure(detector: nn.Module) -> None:
 
 
 def _capped(architecture: str, detections: int) -> nn.Module:
-    model = build_detector(ARCHITECTURES[architecture], CLASSES, "fixed_feature")
+    model = build_detector(architecture_named(architecture), CLASSES, ModelOptions())
     model.roi_head.test_cfg.max_per_img = detections
     return model

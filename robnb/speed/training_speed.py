@@ -22,9 +22,10 @@ from torch import nn
 from robnb.data.sources import TaskData
 from robnb.distributed import device
 from robnb.models.backbones import load_backbone
+from robnb.recipes.optimization import with_backbone_at_zero_lr
 from robnb.seeding import seed_everything
 from robnb.speed.timing import wait
-from robnb.training import OPTIMIZERS, KeyedBatches, initialise
+from robnb.training import KeyedBatches, initialise, on_this_machine
 from robnb.transfer import TransferSpec, build_model, training_samples
 
 FROZEN, ZERO_LR = "frozen", "lr_mult=0"
@@ -79,14 +80,13 @@ def compare(spec: TransferSpec, weights: Path | None, data: TaskData, iterations
 def _way(spec: TransferSpec, weights: Path | None, lr_mult: float) -> _Way:
     model = initialise(partial(build_model, spec), spec.seed).to(device())
     if weights is not None:
-        load_backbone(model.backbone, weights)
-    options = copy.deepcopy(OPTIMIZERS[spec.architecture.family])
+        load_backbone(model.backbone, weights, spec.architecture)
+    options = copy.deepcopy(on_this_machine(spec.training.optim_wrapper))
     options.pop("clip_grad", None)
     options["optimizer"]["lr"] = _SHARE_OF_LR * spec.budget.lr
     if lr_mult == 0:
-        keys = options.setdefault("paramwise_cfg", {}).setdefault("custom_keys", {})
-        keys["backbone"] = {"lr_mult": 0.0, "decay_mult": 0.0}
-    return _Way(model, build_optim_wrapper(model, {"type": "OptimWrapper", **options}), still=lr_mult == 0)
+        options = with_backbone_at_zero_lr(options, pyramid=False)
+    return _Way(model, build_optim_wrapper(model, options), still=lr_mult == 0)
 
 
 def _batches(spec: TransferSpec, data: TaskData, iterations: int) -> Sequence[dict[str, Any]]:

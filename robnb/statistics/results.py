@@ -17,6 +17,8 @@ from robnb.statistics.resampling import deviation, interval, percentiles
 from robnb.statistics.variance import VARIED, across_replicates, across_seeds
 from robnb.store import Store
 
+#: (backbone, weights).
+Model = tuple[str, str]
 _WHERE = ["task", "regime", "metric"]
 _UPSTREAM = {"task": "upstream", "metric": "top1"}
 _DECIMALS = 4  # draws are kept as float32: drops that differ by less than this, in percentage points, are a tie
@@ -78,37 +80,40 @@ class Results:
             columns[f"{name}_low"], columns[f"{name}_high"] = interval(resampled[name], columns[name], BOUNDS[name])
         return cls(scores.assign(low=low, high=high), points.rows.assign(**columns), resampled)
 
-    def differences(self, baseline: tuple[str, str]) -> pd.DataFrame:
+    def differences(self, baseline: Model | Mapping[Model, Model]) -> pd.DataFrame:
         """Each model's drop minus the baseline's on the same images, resample by resample.
 
         The interval of the paired difference is usually much narrower than the two intervals suggest, because both
         models find the same images hard. It excludes 0 where the models differ on images like these.
 
         Args:
-            baseline: (backbone, weights); where it was not evaluated the difference is NaN.
+            baseline: (backbone, weights) that every other model is compared with, or such a baseline for each model
+                to be compared; where it was not evaluated the difference is NaN.
 
         Returns:
             ``backbone``, ``weights``, ``task``, ``regime``, ``metric``, ``category``, ``difference`` (percentage
             points; below 0 the model loses less than the baseline), ``low``, ``high``.
 
         Raises:
-            UserError: the baseline was not evaluated at all.
+            UserError: a baseline was not evaluated at all.
         """
         models = list(zip(self.summary["backbone"], self.summary["weights"], strict=True))
-        if tuple(baseline) not in models:
-            known = ", ".join(dict.fromkeys(".".join(model) for model in models))
-            raise UserError(f"the baseline {'.'.join(baseline)} was not evaluated: choose from {known}.")
-        is_baseline = np.array([model == tuple(baseline) for model in models])
+        if not isinstance(baseline, Mapping):
+            baseline = dict.fromkeys((model for model in models if model != tuple(baseline)), tuple(baseline))
+        for needed in baseline.values():
+            if needed not in models:
+                known = ", ".join(dict.fromkeys(".".join(model) for model in models))
+                raise UserError(f"the baseline {'.'.join(needed)} was not evaluated: choose from {known}.")
         where = list(self.summary[[*_WHERE, "category"]].itertuples(index=False, name=None))
-        row_of = {where[row]: row for row in np.flatnonzero(is_baseline)}
-        others = np.flatnonzero(~is_baseline)
-        against = np.array([row_of.get(where[row], -1) for row in others], int)
+        row_of = {(model, place): row for row, (model, place) in enumerate(zip(models, where, strict=True))}
+        compared = np.array([row for row, model in enumerate(models) if model in baseline], int)
+        against = np.array([row_of.get((baseline[models[row]], where[row]), -1) for row in compared], int)
         nan = np.full((1, self.draws["drop"].shape[1]), np.nan)
         draws = np.concatenate([self.draws["drop"], nan])  # row -1
         points = np.append(self.summary["drop"].to_numpy(), np.nan)
-        difference = points[others] - points[against]
-        low, high = interval(draws[others] - draws[against], difference)
-        keys = self.summary.loc[others, [*MODEL, "category"]].reset_index(drop=True)
+        difference = points[compared] - points[against]
+        low, high = interval(draws[compared] - draws[against], difference)
+        keys = self.summary.loc[compared, [*MODEL, "category"]].reset_index(drop=True)
         return keys.assign(difference=difference, low=low, high=high)
 
     def agreement(self) -> pd.DataFrame:

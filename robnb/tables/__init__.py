@@ -9,6 +9,7 @@ from robnb.tables.comparison import (
     variance_table,
 )
 from robnb.tables.labels import (
+    ARM,
     METRIC_TITLES,
     REGIME_TITLES,
     TASK_TITLES,
@@ -18,9 +19,9 @@ from robnb.tables.labels import (
     title,
     with_labels,
 )
+from robnb.tables.paper import beside_paper, prime_beside_paper, sizes
 from robnb.tables.scores import (
     UNDEFINED,
-    beside_paper,
     cell,
     grid_cells,
     grid_status,
@@ -32,6 +33,7 @@ from robnb.tables.scores import (
 )
 
 __all__ = [
+    "ARM",
     "METRIC_TITLES",
     "REGIME_TITLES",
     "TASK_TITLES",
@@ -46,11 +48,13 @@ __all__ = [
     "missing_cells",
     "name",
     "overview",
+    "prime_beside_paper",
     "rank_agreement",
     "rank_table",
     "save",
     "sentences",
     "several_regimes",
+    "sizes",
     "tau_in_words",
     "title",
     "variance_table",

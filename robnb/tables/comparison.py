@@ -14,12 +14,12 @@ from robnb.tables.scores import UNDEFINED, cell, with_intervals
 _SCORED_TASK = ["task", "regime", "metric"]
 
 
-def against_baseline(differences: pd.DataFrame, baseline: tuple[str, str], scores: pd.DataFrame) -> pd.DataFrame:
+def against_baseline(differences: pd.DataFrame, baseline: tuple[str, str] | str, scores: pd.DataFrame) -> pd.DataFrame:
     """How each model's drop compares with the baseline's on the same images; one row per model and metric.
 
     Args:
         differences: paired differences with their intervals, as `robnb.statistics.Results` gives them.
-        baseline: (backbone, weights).
+        baseline: (backbone, weights); or words, where each model has a baseline of its own.
         scores: the long results table; the numbers of images come from it.
 
     Returns:
@@ -28,8 +28,8 @@ def against_baseline(differences: pd.DataFrame, baseline: tuple[str, str], score
         whole interval lies below zero (``less``) or above it (``more``).
     """
     rows = []
-    others = differences[(differences["backbone"] != baseline[0]) | (differences["weights"] != baseline[1])]
-    labelled = with_labels(others, beside=[baseline])
+    labelled = with_labels(differences, beside=[] if isinstance(baseline, str) else [baseline])
+    labelled = labelled[[model != baseline for model in zip(labelled["backbone"], labelled["weights"], strict=True)]]
     tasks = labelled.groupby(_SCORED_TASK, sort=False)
     groups = [of_model for _, task in tasks for of_model in task.groupby("model", sort=False)]
     for model, group in groups:

@@ -8,7 +8,9 @@ import pandas as pd
 
 #: How the paper calls its backbones, and what ours are called beside them.
 _WEIGHTS = {
-    "regular": "Regular", "augmix": "AugMix", "ant3x3": "ANT", "deepaug_augmix": "DeepAug+", "prime": "PRIME",
+    "regular": "Regular", "augmix": "AugMix", "ant1x1": "ANT (1x1)", "ant3x3": "ANT", "ant1x1_sin": "ANT (1x1) + SIN",
+    "ant3x3_sin": "ANT + SIN", "deepaug": "DeepAug", "deepaug_augmix": "DeepAug+", "prime": "PRIME",
+    "prime_jsd": "PRIME (JSD)",
 }  # fmt: skip
 _SWINS = {
     "swin_nano": "Swin (nano)",
@@ -16,7 +18,15 @@ _SWINS = {
     "swin_tiny": "Swin-T",
     "swin_small": "Swin-S",
     "swin_base": "Swin-B",
+    "swin_base_w12": "Swin-B (384)",
 }
+_RESNETS = ("resnet_nano", "resnet_mini", "resnet50")
+#: What a Swin's weights add to its name; what it was usually trained on adds nothing.
+_PRETRAINED_ON = {"in22k": "IN-22k", "in22k_ft_in1k": "IN-22k, then IN-1k", "in1k_openmmlab": "OpenMMLab's"}
+#: Adversarial training: the radius of its L2 ball.
+_L2 = "l2_eps"
+#: What stands between a model's weights and how they were transferred, where that is not the usual way.
+ARM = ", "
 METRIC_TITLES = {"box_AP": "box AP", "mask_AP": "mask AP", "mIoU": "mIoU", "top1": "top-1"}
 #: What a metric measures of a task.
 TASK_TITLES = {
@@ -30,10 +40,20 @@ REGIME_TITLES = {"fixed_feature": "frozen backbone", "full_network": "every weig
 
 
 def label(backbone: str, weights: str) -> str:
-    """A model's name in tables and figures: the recipe for a ResNet, the size for a Swin."""
+    """A model's name in tables and figures: the recipe for a ResNet-50 and our small ones, the size for a Swin.
+
+    Any other architecture goes by its own name. ``weights`` may say how they were transferred: ``prime, lr 0.01``.
+    """
+    plain, comma, arm = weights.partition(ARM)
     if backbone in _SWINS:
-        return _SWINS[backbone]
-    return _WEIGHTS.get(weights, weights)
+        named = " ".join([_SWINS[backbone], *([_PRETRAINED_ON[plain]] if plain in _PRETRAINED_ON else [])])
+    elif backbone not in _RESNETS:
+        named = f"{backbone}.{plain}"
+    elif plain.startswith(_L2):
+        named = f"L2 eps {plain.removeprefix(_L2)}"
+    else:
+        named = _WEIGHTS.get(plain, plain)
+    return named + comma + arm
 
 
 def with_labels(frame: pd.DataFrame, *, beside: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:

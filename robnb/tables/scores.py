@@ -1,4 +1,4 @@
-"""Scores with their intervals, ours beside the paper's, and what of a grid is there."""
+"""Scores with their intervals, and what of a grid is there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from robnb import reference
 from robnb.metrics import ALL
 from robnb.names import CATEGORIES, CLEAN
-from robnb.tables.labels import several_regimes, with_labels
+from robnb.tables.labels import ARM, several_regimes, with_labels
 
 #: What is written for a number that is not defined, such as a drop where the clean score is 0.
 UNDEFINED = "undefined"
@@ -26,10 +25,10 @@ def overview(summary: pd.DataFrame) -> pd.DataFrame:
     """
     labelled = with_labels(summary)
     keys = ["task", "regime", "metric", "model"]
-    overall = labelled[labelled["category"] == ALL].set_index(keys)[["seeds", *_with_bounds(_QUANTITIES)]]
+    overall = labelled[labelled["category"] == ALL].set_index(keys)[["seeds", *with_bounds(_QUANTITIES)]]
     parts = [overall]
     for category in CATEGORIES:
-        rows = labelled[labelled["category"] == category].set_index(keys)[_with_bounds(["drop"])]
+        rows = labelled[labelled["category"] == category].set_index(keys)[with_bounds(["drop"])]
         if not rows.empty:
             parts.append(rows.rename(columns=lambda name, of=category: name.replace("drop", f"drop {of}")))
     return pd.concat(parts, axis=1).reset_index()
@@ -43,9 +42,9 @@ def with_intervals(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     shown = frame.copy()
     for name in frame.columns:
         if {f"{name}_low", f"{name}_high"} <= set(frame.columns):
-            bounds = (frame[column] for column in _with_bounds([name]))
+            bounds = (frame[column] for column in with_bounds([name]))
             shown[name] = [cell(*row, digits) for row in zip(*bounds, strict=True)]
-            shown = shown.drop(columns=_with_bounds([name])[1:])
+            shown = shown.drop(columns=with_bounds([name])[1:])
     return shown
 
 
@@ -56,29 +55,6 @@ def cell(value: float, low: float, high: float, digits: int = 1) -> str:
     if pd.isna(low) or pd.isna(high):
         return f"{value:z.{digits}f} [{UNDEFINED}]"
     return f"{value:z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
-
-
-def beside_paper(summary: pd.DataFrame, metric: str, profile: str) -> pd.DataFrame:
-    """Drop per category of our fixed-feature models and of the paper's (tables 1 and 2); percent, for reading.
-
-    Ours carry their 95 % interval; the paper prints none. Outside the paper profile the two are measured in
-    different worlds (other data, other backbones): the column ``world`` says so, and what can be compared is the
-    order and the direction, not the size.
-    """
-    chosen = summary[(summary["metric"] == metric) & (summary["regime"] == "fixed_feature")]
-    rows = with_labels(chosen)
-    cells = [cell(*row) for row in rows[_with_bounds(["drop"])].itertuples(index=False)]
-    ours = rows.assign(cell=cells).pivot(index="model", columns="category", values="cell")
-    paper = reference.fixed_feature_drops().query("metric == @metric")
-    printed = paper.pivot(index="model", columns="category", values="drop").reindex(paper["model"].unique())
-    if set(CATEGORIES) <= set(printed):
-        sizes = {category: len(members) for category, members in CATEGORIES.items()}
-        printed[ALL] = sum(printed[c] * n for c, n in sizes.items()) / sum(sizes.values())
-    world = "this run" if profile == "paper" else f"this run ({profile}: another world)"
-    source = f"{reference.TITLE}, {paper['table'].iloc[0]}"
-    worlds = {world: ours.reindex(rows["model"].unique()), source: printed.map("{:.2f}".format)}
-    both = pd.concat(worlds, names=["world", "model"])
-    return both[[category for category in (*CATEGORIES, ALL) if category in ours]]
 
 
 def rank_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +69,7 @@ def rank_table(summary: pd.DataFrame) -> pd.DataFrame:
     for (task, regime, metric), rows in labelled.groupby(["task", "regime", "metric"], sort=False):
         name = f"{task} {metric}" + (f" {regime}" if regimes else "")
         of_model = rows.set_index("model")
-        for column in _with_bounds(["drop"]):
+        for column in with_bounds(["drop"]):
             ranked[column.replace("drop", name)] = of_model[column]
         ranked[f"{name} rank"] = of_model["drop"].rank(method="min").astype("Int64")
     return pd.DataFrame(ranked).reindex(labelled["model"].unique())
@@ -104,7 +80,8 @@ def grid_status(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) -> 
 
     Returns one row per training, task and metric: model, task, regime, metric, seed, images, scored (how many
     conditions have their score), of (how many it should be) and missing (their names; empty where none is). A model
-    that one task was not scored with has a row for it, with nothing scored.
+    that one task was not scored with has a row for it, with nothing scored, unless the same weights were scored there
+    after another transfer (``prime, lr 0.01``).
     """
     cells = grid_cells(scores, conditions)
     rows = []
@@ -112,7 +89,7 @@ def grid_status(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) -> 
         for backbone, weights in scores[["backbone", "weights"]].drop_duplicates().itertuples(index=False):
             own = group[(group["backbone"] == backbone) & (group["weights"] == weights)]
             scored = (backbone, weights, task, regime, metric)
-            if own.empty:
+            if own.empty and not _there_in_another_way(group, backbone, weights):
                 rows.append((*scored, pd.NA, 0, 0, len(cells), _listed(cells)))
             for seed, of_seed in own.groupby("seed", sort=False):
                 missing = missing_cells(of_seed, cells)
@@ -121,6 +98,12 @@ def grid_status(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) -> 
     columns = ["backbone", "weights", "task", "regime", "metric", "seed", "images", "scored", "of", "missing"]
     table = pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
     return with_labels(table).drop(columns=["backbone", "weights"])
+
+
+def _there_in_another_way(group: pd.DataFrame, backbone: str, weights: str) -> bool:
+    """Whether the same weights were scored there after another transfer, which is part of what they are called."""
+    plain = group["weights"].str.partition(ARM)[0]
+    return bool(((group["backbone"] == backbone) & (plain == weights.partition(ARM)[0])).any())
 
 
 def grid_cells(scores: pd.DataFrame, conditions: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
@@ -142,7 +125,8 @@ def _listed(missing: list[tuple[str, int, int]]) -> str:
     return ", ".join(named[:_SHOWN_MISSING]) + (f" and {more} more" if more > 0 else "")
 
 
-def _with_bounds(names: Iterable[str]) -> list[str]:
+def with_bounds(names: Iterable[str]) -> list[str]:
+    """Each name, followed by the names of its interval's two ends."""
     return [name + end for name in names for end in ("", "_low", "_high")]
 
 

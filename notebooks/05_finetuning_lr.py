@@ -1,0 +1,175 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 Learning rate of the transfer
+#
+# **Question.** A robust backbone is fine-tuned. Does a smaller learning rate, which changes it less, keep more of its
+# robustness? And what does that cost in clean score?
+#
+# **The paper** (appendix B.1, figure 5) fine-tunes a PRIME-pretrained ResNet-50 with three rates: with a smaller one
+# the clean score falls, and so does the drop.
+#
+# **Reads** the data named by `data` below and what other notebooks of this profile left in the store. **Writes**
+# `outputs/<profile>/05_finetuning_lr/` (tables, figures) and the store: what is there already is not computed again.
+#
+# **How to read the numbers.** P is the score on clean images, mPC the mean score over corruptions, *drop* = 1 - mPC/P.
+# A model that has learnt less has less to lose: a smaller drop with a smaller mPC is no gain. Brackets are 95 %
+# bootstrap intervals over test images.
+
+# %%
+"""One backbone, transferred with several learning rates: score and drop against the rate."""
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from robnb import plots, tables
+from robnb.study import Study
+
+# %% tags=["parameters"]
+profile = "mini"  # which params these are; stamped on every result: smoke | mini | paper
+outputs = ""  # folder for every product; empty means the outputs folder of the repository
+data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
+data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
+roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
+miniworld = {
+    "upstream_train": 6000,
+    "upstream_val": 150,
+    "detection_train": 600,
+    "detection_val": 60,
+    "segmentation_train": 600,
+    "segmentation_val": 60,
+    "classification_train": 1500,
+    "classification_val": 150,
+}  # images to make per split
+backbones = ["resnet_mini.regular"]  # architecture.weights; the first is the baseline with its first rate
+trained = []  # published transferred models to use instead of training: names, or authors (the paper's 24) | public
+corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
+severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
+engine = "fast"  # of the corruptions: fast (robnb's own) | reference (the imagecorruptions package)
+classifier_images = "own_size"  # to corrupt: own_size | crops (as ImageNet-C) | crops_jpeg (as its files) | published
+test_images = None  # images scored per condition, from the first; None scores the whole test split
+replicates = 1  # draws of each corruption per image; more give the variance between draws
+resamples = 1000  # bootstrap resamples of the test images, for the 95 % intervals
+seed = 0  # of miniworld, the corruptions and the bootstrap
+training_seeds = [0]  # one pretraining and transfer for each; several give the variance between trainings
+workers = 2  # worker processes for data; of the sweep with scheduler local; no result depends on it
+processes = 1  # training processes, each on a GPU of its own (torchrun)
+scheduler = None  # of the sweep: None (this process) | local (worker processes here) | tcp://host:port (a Dask cluster)
+inference = {
+    "precision": "float32",
+    "channels_last": False,
+    "compile": False,
+}  # of scoring; precision: float32 | bfloat16 | float16
+recipe = "short"  # of every transfer: short (one cycle) | paper (the published optimizers, schedules, augmentation)
+variant = "corrected"  # where the paper's code and text differ: corrected | as_released
+switches = {}  # single differences the other way: {"channel_order": "as_released"}; robnb.recipes.SWITCHES lists them
+scales = {
+    "upstream": [64, 64],
+    "detection": [160, 128],
+    "segmentation": [160, 128],
+}  # upstream: resize, crop; others: width, height to fit
+upstream = {
+    "resnet": {"iterations": 350, "batch_size": 64, "lr": 0.1},
+    "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
+}  # pretraining, per family of backbones or for one backbone
+detection = {
+    "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.04},
+    "swin": {"iterations": 170, "batch_size": 8, "lr": 0.001},
+}  # training, per family
+segmentation = {
+    "resnet": {"iterations": 140, "batch_size": 8, "lr": 0.15},
+    "swin": {"iterations": 140, "batch_size": 8, "lr": 0.001},
+}  # training, per family
+learning_rates = {
+    "detection": [0.01, 0.02, 0.04],
+    "segmentation": [0.0375, 0.075, 0.15],
+}  # peak rates to transfer with, in place of those above
+
+# %% [markdown]
+# Every parameter is checked before anything is computed. In the paper profile, so is every data set and checkpoint:
+# what is missing is listed here, with the command that fetches it.
+
+# %%
+study = Study.from_notebook("05_finetuning_lr", globals())
+
+# %% [markdown]
+# ## The backbone, upstream
+
+# %%
+backbones_there = study.pretrain()
+upstream_scored = study.evaluate(backbones_there)
+tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
+
+# %% [markdown]
+# ## Downstream, with each learning rate
+#
+# Every weight learns; the number of iterations, the schedule's shape and the seed are the same for all rates.
+
+# %%
+evaluations, rates = [], {}
+for task, several in study.learning_rates.items():
+    models = [model for lr in several for model in study.transfer(backbones_there, "full_network", task, lr=lr)]
+    evaluations.append(study.evaluate(models))
+    each = [lr for lr in several for _ in backbones_there]
+    rates |= {model.called: lr for model, lr in zip(models, each, strict=True)}
+
+# %% [markdown]
+# What was scored, on how many images. Means are made of a complete grid only.
+
+# %%
+conditions = [(condition.corruption, condition.severity) for condition in study.conditions]
+tables.grid_status(pd.concat([evaluation.scores for evaluation in evaluations]), conditions)
+
+# %%
+results = study.results(evaluations)
+
+# %% [markdown]
+# ## Figure 5: score and drop against the learning rate
+#
+# The rates stand at equal distances, not to scale.
+
+# %%
+plots.save(plots.scores_along(results.summary, rates, "peak learning rate", even=True), study.folder, "scores_by_rate")
+
+# %%
+plots.save(plots.drops_along(results.summary, rates, "peak learning rate", even=True), study.folder, "drops_by_rate")
+
+# %% [markdown]
+# ## What we find
+#
+# Each rate against the smallest of its task on the same images: the difference of the drops, with the interval of the
+# *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One interval in twenty
+# misses the truth by chance, so a single category that stands out among many is not yet a finding.
+
+# %%
+differences = []
+for evaluation in evaluations:
+    smallest = evaluation.models[0].called
+    of_task = study.results([evaluation])
+    differences.append(of_task.differences(smallest))
+    shown = plots.differences(differences[-1], smallest)
+    display(plots.save(shown, study.folder, f"differences_{evaluation.task}"))
+    comparison = tables.against_baseline(differences[-1], smallest, of_task.scores)
+    display(Markdown(tables.sentences(comparison, tables.name(smallest, of_task.summary))))
+
+# %% [markdown]
+# ## Limits
+#
+# The intervals cover the test images and nothing else. A second training, or a second draw of the corruptions, would
+# move the numbers too; by how much, the table shows in percentage points, where `training_seeds` and `replicates` ask
+# for more than one. Where they do not, it is unknown, not zero.
+
+# %%
+tables.variance_table(results.variance())
+
+# %% [markdown]
+# The last cell writes the tables and what made them: parameters, versions, device, time.
+
+# %%
+tables.with_intervals(study.finish(results, pd.concat(differences)))
