@@ -98,6 +98,11 @@ def trained_assets(names: Iterable[str]) -> list[Trained]:
     return list(dict.fromkeys(found))
 
 
+def paper_name(model: Trained) -> BackboneName:
+    """The backbone of a trained model as the paper calls it: its two Swin-T files are one to it."""
+    return BackboneName.parse(model.backbone.replace("in1k_openmmlab", "in1k"))
+
+
 @lru_cache(maxsize=64)
 def _hash(path: Path, size: int, modified: int) -> str:
     """The first 16 digits of a file's sha256; its size and time stand for its content within one process."""
@@ -198,7 +203,7 @@ class Shelf:
 
         The authors' models are called by the paper's name of their backbone, whichever file of it they started from.
         """
-        name = BackboneName.parse(asset.backbone.replace("in1k_openmmlab", "in1k"))
+        name = paper_name(asset)
         architecture, prime = architecture_named(name.architecture), bool(asset.arm)
         arms = [PRIME_ARM] * prime + ["Cascade"] * (asset.model == "cascade_mask_rcnn")
         named = replace(name, weights=ARM.join([name.weights, *arms]))

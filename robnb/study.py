@@ -270,8 +270,7 @@ class Study(Settings):
     @property
     def baseline(self) -> tuple[str, str]:
         """(architecture, weights) of the first model, which the others are compared with."""
-        first = self.backbones[0] if self.backbones else self.shelf.trained[0].backbone
-        name = BackboneName.parse(first)
+        name = BackboneName.parse(self.backbones[0]) if self.backbones else published.paper_name(self.shelf.trained[0])
         return name.architecture, name.weights
 
     def results(self, evaluations: list[Evaluation]) -> Results:

@@ -8,6 +8,7 @@ import published_data
 
 from robnb import assets
 from robnb.assets import Asset, DataSet, Roots
+from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
 
 #: Parameters that make a paper notebook small: two images a task, two conditions, two steps of every training.
 SMALL = {
@@ -44,9 +45,11 @@ _DATA = {
     "ade20k": lambda folder, _: published_data.ade20k(folder),
     "cifar10": lambda folder, _: published_data.cifar10(folder),
     "imagenet": lambda folder, _: published_data.imagenet(folder),
-    "cifar10_c": lambda folder, roots: published_data.cifar10_c(folder, roots.folder("cifar10"), SMALL["corruptions"]),
+    "cifar10_c": lambda folder, roots: published_data.cifar10_c(
+        folder, roots.folder("cifar10"), (*CORRUPTIONS, *VALIDATION_CORRUPTIONS)
+    ),
     "imagenet_c": lambda folder, roots: published_data.imagenet_c(
-        folder, roots.folder("imagenet"), SMALL["corruptions"], [1], SMALL["test_images"]
+        folder, roots.folder("imagenet"), severities=[1], limit=SMALL["test_images"]
     ),
 }
 

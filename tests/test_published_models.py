@@ -136,6 +136,11 @@ def test_the_authors_24_become_models_that_tables_tell_apart(tmp_path):
         settings_of = settings.shelf.released(asset, FewClasses(data[asset.task]), (160, 128))
         found.append(settings_of)
         assert settings_of.load is load_released and settings_of.key == file_key(settings_of.path)
+    assert settings.baseline == ("resnet50", "regular")
+    swin = next(asset.name for asset in settings.shelf.trained if asset.number == 4)
+    assert study(tmp_path, backbones=[], trained=[swin]).baseline == ("swin_tiny", "in1k") == (found[3].called), (
+        "whichever file of it a model started from"
+    )
     assert len({(m.backbone, m.task, m.regime) for m in found}) == len({m.key for m in found}) == 24
     assert {m.backbone.architecture for m in found} == {"resnet50", "swin_tiny"}
     rows = pd.DataFrame([(m.backbone.architecture, m.backbone.weights) for m in found], columns=["backbone", "weights"])

@@ -123,7 +123,7 @@ def remove_an_annotated_image(outputs: Path) -> None:
         (["-p", "corruptions", "[fogg]"], "did you mean 'fog'"),
         (["-p", "severities", "[0]"], "severity must be an integer from 1 to 5"),
         (["--profile", "smoek"], "unknown profile 'smoek': did you mean 'smoke'"),
-        (["--profile", "paper"], "files or folders that this profile needs are missing"),
+        (["--profile", "paper"], "of the files and folders that this needs are not there"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_sentence(tmp_path, arguments, sentence):

@@ -349,3 +349,12 @@ def test_a_models_transfers_are_not_missing_where_their_weights_were_scored_othe
         ("PRIME", "upstream", 2), ("Regular", "upstream", 2),
         ("Regular", "detection", 0), ("PRIME, lr 0.01", "detection", 2), ("PRIME, lr 0.02", "detection", 2),
     ]  # fmt: skip
+
+
+def test_one_model_alone_is_compared_with_nothing():
+    empty = frames.differences([])
+    comparison = tables.against_baseline(
+        empty, REGULAR, frames.scores([REGULAR], "detection", "box_AP", {("clean", 0): 1.0})
+    )
+    assert comparison.empty
+    assert tables.sentences(comparison, "Regular") == "There is no model beside Regular to compare."

@@ -48,13 +48,13 @@ class _PrimeInTraining:
     """
 
     def __init__(self, *, range: str = "unit", depth: int = -1, padded_first: bool = False, **ordinary: Any) -> None:
+        if padded_first and ordinary.get("batch_augments"):
+            raise UserError("padded_first would undo batch_augments: leave one of the two out of the preprocessor.")
         super().__init__(**ordinary)
         self.range = choose(range, RANGES, "range of PRIME's input")
         self.prime = replace(PRIME_TRANSFER, depth=depth)
         self.padded_first = padded_first
         self._swaps_channels = bool(ordinary.get("bgr_to_rgb") or ordinary.get("rgb_to_bgr"))
-        if padded_first and ordinary.get("batch_augments"):
-            raise UserError("padded_first would undo batch_augments: leave one of the two out of the preprocessor.")
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """As the ordinary preprocessor's; ``inputs`` are (3, H, W) uint8 or float in 0..255, a list or stacked."""

@@ -27,7 +27,8 @@ def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str) -> Figure:
     """
     one = not isinstance(baseline, str)
     rows = with_labels(frame, beside=[baseline] if one else [])
-    rows = rows[[model != baseline for model in zip(rows["backbone"], rows["weights"], strict=True)]]
+    is_baseline = [model == baseline for model in zip(rows["backbone"], rows["weights"], strict=True)]
+    rows = rows[~np.array(is_baseline, bool)]
     first = name(baseline, frame) if one else baseline
     if rows.empty:
         return _only(f"There is no model beside {first} to compare.")

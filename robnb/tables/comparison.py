@@ -5,6 +5,7 @@ The rule of every sentence: where an interval holds zero, no order is claimed.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from robnb.metrics import ALL
@@ -29,7 +30,8 @@ def against_baseline(differences: pd.DataFrame, baseline: tuple[str, str] | str,
     """
     rows = []
     labelled = with_labels(differences, beside=[] if isinstance(baseline, str) else [baseline])
-    labelled = labelled[[model != baseline for model in zip(labelled["backbone"], labelled["weights"], strict=True)]]
+    is_baseline = [model == baseline for model in zip(labelled["backbone"], labelled["weights"], strict=True)]
+    labelled = labelled[~np.array(is_baseline, bool)]
     tasks = labelled.groupby(_SCORED_TASK, sort=False)
     groups = [of_model for _, task in tasks for of_model in task.groupby("model", sort=False)]
     for model, group in groups:
