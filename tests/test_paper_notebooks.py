@@ -5,6 +5,7 @@ every step is done and every table and figure is made.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,7 @@ def test_every_paper_notebook_is_run():
 @pytest.mark.parametrize("name", list(ARMS))
 def test_it_runs_from_beginning_to_end(name, root):
     products = run(name, root, reduced(name, root))
+    shutil.rmtree(root / "outputs" / "paper" / "store")  # gigabytes of full-size models
     if name == "00_assets":
         found = pd.read_csv(products / "clean_accuracy.csv")
         assert found["published"].tolist() == [70.43, 81.2] and (found["n_images"] == 4).all()
