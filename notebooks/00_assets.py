@@ -61,7 +61,8 @@ upstream = {}  # nothing is trained
 # %%
 places = Roots(Path(data_root) if data_root else DEFAULT_DATA_ROOT, roots)
 needed = needs.notebook_needs(needs_of, REPOSITORY)
-overview = needs.overview(needed, places)
+found = needs.states(needed, places)
+overview = needs.overview(needed, found, places)
 folder = products_folder(outputs, profile, "00_assets")
 tables.save(overview.assign(profile=profile), folder, "assets")
 shown = overview[["asset", "what", "state", "size", "needed_by"]].style.hide(axis="index")
@@ -71,7 +72,7 @@ shown.set_properties(**{"text-align": "left"}).set_table_styles([{"selector": "t
 # How to get what is missing; the command shows licences and sizes first, and goes on where it was interrupted:
 
 # %%
-Markdown(needs.commands(needed, places, needs_of))
+Markdown(needs.commands(needed, found, places, needs_of))
 
 # %% [markdown]
 # ## Is it what it says it is?

@@ -39,7 +39,13 @@ def notebook_needs(profile: str, root: Path) -> dict[str, tuple[Asset, ...]]:
     return found
 
 
-def overview(needed: Mapping[str, tuple[Asset, ...]], roots: Roots) -> pd.DataFrame:
+def states(needed: Mapping[str, tuple[Asset, ...]], roots: Roots) -> dict[Asset, State]:
+    """The state of every asset that is needed; each is looked at once, however many notebooks need it."""
+    wanted = dict.fromkeys(asset for of_notebook in needed.values() for asset in of_notebook)
+    return {state.asset: state for state in assets.states(wanted, roots)}
+
+
+def overview(needed: Mapping[str, tuple[Asset, ...]], found: Mapping[Asset, State], roots: Roots) -> pd.DataFrame:
     """One row for each asset that a notebook needs: whether it is there, and what it would take.
 
     Returns:
@@ -60,16 +66,16 @@ def overview(needed: Mapping[str, tuple[Asset, ...]], roots: Roots) -> pd.DataFr
             "needed_by": ", ".join(by[state.asset]),
             "folder": str(roots.path(state.asset)),
         }
-        for state in assets.states(by, roots)
+        for state in (found[asset] for asset in by)
     ]
     return pd.DataFrame(rows)
 
 
-def commands(needed: Mapping[str, tuple[Asset, ...]], roots: Roots, profile: str) -> str:
+def commands(needed: Mapping[str, tuple[Asset, ...]], found: Mapping[Asset, State], roots: Roots, profile: str) -> str:
     """Markdown: what to type for each notebook that lacks something, and what has to be got by hand."""
     lines, by_hand = [], {}
     for notebook, of_notebook in needed.items():
-        lacking = [state.asset for state in assets.states(of_notebook, roots) if not state.usable]
+        lacking = [asset for asset in of_notebook if not found[asset].usable]
         by_hand |= {asset.name: asset for asset in lacking if not asset.files}
         if any(asset.files for asset in lacking):
             lines.append(f"    robnb fetch --for {notebook} --profile {profile}")

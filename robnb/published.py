@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -10,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from robnb import assets
-from robnb.assets import Asset, Backbone, DataSet, Trained
+from robnb.assets import Asset, DataSet, Trained
+from robnb.assets.hashes import sha256
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
 from robnb.evaluation.trained import TrainedModel
 from robnb.models.architectures import BackboneName, architecture_named
+from robnb.models.backbones import MEAN, STD
 from robnb.models.classifier import Classifier, load_published
 from robnb.models.released import build_released, load_released
 from robnb.names import PRETRAINED, choose
@@ -106,8 +107,7 @@ def paper_name(model: Trained) -> BackboneName:
 @lru_cache(maxsize=64)
 def _hash(path: Path, size: int, modified: int) -> str:
     """The first 16 digits of a file's sha256; its size and time stand for its content within one process."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 def file_key(path: Path) -> str:
@@ -124,8 +124,10 @@ def file_key(path: Path) -> str:
 
 def normalisation_of(name: str) -> Normalisation:
     """Mean and standard deviation, 0..255, that a backbone was trained with; ImageNet's for a reader's own file."""
-    about = Backbone if BackboneName.parse(name).file is not None else assets.backbone(name)
-    return tuple(round(255 * value, 6) for value in about.mean), tuple(round(255 * value, 6) for value in about.std)
+    if BackboneName.parse(name).file is not None:
+        return MEAN, STD
+    asset = assets.backbone(name)
+    return tuple(round(255 * value, 6) for value in asset.mean), tuple(round(255 * value, 6) for value in asset.std)
 
 
 @dataclass(frozen=True)

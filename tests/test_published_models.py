@@ -91,12 +91,14 @@ def test_the_overview_has_every_asset_once_with_its_notebooks(tmp_path):
         "00_assets", "01_fixed_feature", "02_full_network", "03_model_size", "04_adversarial_priors",
         "05_finetuning_lr", "06_prime", "authors_models",
     }  # fmt: skip
-    table = needs.overview(needed, assets.Roots(tmp_path)).set_index("asset")
+    roots = assets.Roots(tmp_path)
+    found = needs.states(needed, roots)
+    table = needs.overview(needed, found, roots).set_index("asset")
     assert table.index.is_unique and set(table["state"]) == {"missing"}
     assert table.loc["cifar10", "needed_by"] == "02"
     assert table.loc["resnet50.regular", ["size", "licence"]].tolist() == ["102.5 MB", "BSD-3-Clause"]
     assert table.loc["imagenet", "size"] == "registration"
-    commands = needs.commands(needed, assets.Roots(tmp_path), "paper")
+    commands = needs.commands(needed, found, roots, "paper")
     assert "    robnb fetch --for 01_fixed_feature --profile paper\n" in commands and "register at" in commands
     with pytest.raises(UserError, match="no notebook of the profile smoke reads published data"):
         needs.notebook_needs("smoke", ROOT)

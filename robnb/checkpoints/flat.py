@@ -1,4 +1,7 @@
-"""One flat, complete state dict in the names of the library that the architecture comes from."""
+"""One flat, complete state dict in the names of the library that the architecture comes from.
+
+timm is imported where it is first needed: a study of torchvision's and our own networks does without it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import timm
 import torch
 import torchvision
 from torch import nn
@@ -123,8 +125,6 @@ def source_model(architecture: str, tensors: Mapping[str, torch.Tensor]) -> tupl
         UserError: neither torchvision nor timm has this architecture.
     """
     name = SWINS.get(architecture, architecture.partition(".")[0])
-    if name not in TORCHVISION and not timm.is_model(name):
-        raise UserError(_unknown(name))
     last = "fc" if name in TORCHVISION else _last_layer(name)
     weight = tensors.get(f"{last}.weight")
     classes = 1000 if weight is None else len(weight)
@@ -132,6 +132,8 @@ def source_model(architecture: str, tensors: Mapping[str, torch.Tensor]) -> tupl
         if name in TORCHVISION:
             model = torchvision.models.get_model(name, weights=None, num_classes=classes)
         else:
+            import timm
+
             model = timm.create_model(name, pretrained=False, num_classes=classes)
     wanted = model.state_dict()
     if weight is None:
@@ -140,6 +142,8 @@ def source_model(architecture: str, tensors: Mapping[str, torch.Tensor]) -> tupl
 
 
 def _unknown(architecture: str) -> str:
+    import timm
+
     close = difflib.get_close_matches(architecture, [*SWINS, *timm.list_models()], n=3)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return (
@@ -149,7 +153,15 @@ def _unknown(architecture: str) -> str:
 
 
 def _last_layer(name: str) -> str:
-    """timm's word for where the classifier is (the first of them where there are two)."""
+    """timm's word for where the classifier is (the first of them where there are two).
+
+    Raises:
+        UserError: timm has no such model.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        raise UserError(_unknown(name))
     configuration = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     last = configuration.classifier if configuration else None
     return (last if isinstance(last, str) else last[0]) if last else "head"

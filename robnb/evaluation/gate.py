@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from robnb.errors import UserError
 from robnb.names import CLEAN
 
-#: Half of a normal 95 % interval, in standard errors.
-_Z95 = 1.959963984540054
 #: Percentage points by which an accuracy changes with the resize and the decoder alone (PIL or tensors, antialias).
 PREPROCESSING = 0.3
 COLUMNS = ("backbone", "weights", "task", "regime", "seed", "score", "low", "high", "n_images", "published", "verdict")
@@ -55,10 +54,8 @@ def wilson(score: float, images: int) -> tuple[float, float]:
 
     Source: Wilson 1927, the score interval without continuity correction.
     """
-    share, squared = score / 100, _Z95**2 / images
-    middle = (share + squared / 2) / (1 + squared)
-    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+    interval = binomtest(round(score * images / 100), images).proportion_ci(method="wilson")
+    return 100 * interval.low, 100 * interval.high
 
 
 def _verdict(score: float, low: float, high: float, published: float) -> str:

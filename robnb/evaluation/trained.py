@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from robnb.assets.hashes import sha256
 from robnb.errors import UserError
 from robnb.evaluation.predict import PREDICTORS, Inference, Predictor, load_trained
 from robnb.models.architectures import BackboneName
@@ -53,8 +53,7 @@ class TrainedModel:
 
     def sha256(self) -> str:
         """Of the file of its weights, as it is now."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(self.path)
 
     def predictor(self, device: torch.device, inference: Inference, sha256: str) -> Predictor:
         """The model loaded on a device, ready to predict.

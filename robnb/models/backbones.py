@@ -6,7 +6,6 @@ upstream checkpoint feeds detector, segmentor and classifier.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,9 +37,6 @@ _SETTINGS = {
     ("timm", "resnet"): ("frozen_stages", "norm_eval", "drop_path_rate"),
     ("timm", "swin"): ("frozen_stages", "norm_eval", "drop_path_rate"),
 }
-
-#: What a file for a timm network may lack: nothing computes with it, or the network makes its own.
-COMPUTED = re.compile(r"(.*\.)?(num_batches_tracked|relative_position_index|attn_mask)")
 
 
 def backbone_options(architecture: Architecture, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,4 +115,4 @@ def fill_backbone(
     last = timm_nets.classifier_prefixes(net)
     kept = {name: tensor for name, tensor in net.state_dict().items() if name.startswith(last)}
     given = {name: tensor for name, tensor in tensors.items() if not name.startswith(last)}
-    return checkpoints.load(net, {**given, **kept}, source, COMPUTED)
+    return checkpoints.load(net, {**given, **kept}, source, checkpoints.COMPUTED)

@@ -13,7 +13,7 @@ from robnb import checkpoints
 from robnb.augment.regular import cross_entropy
 from robnb.models import timm_nets
 from robnb.models.architectures import Architecture
-from robnb.models.backbones import COMPUTED, MEAN, STD, build_backbone, fill_backbone, read_flat
+from robnb.models.backbones import MEAN, STD, build_backbone, fill_backbone, read_flat
 
 #: (logits of every view (V, N, C), labels (N,)) -> scalar loss.
 ViewLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -123,5 +123,5 @@ def load_published(model: Classifier, path: Path) -> Classifier:
             model.num_classes,
             path,
         )
-    checkpoints.load(model.backbone, tensors, path, COMPUTED)
+    checkpoints.load(model.backbone, tensors, path, checkpoints.COMPUTED)
     return model

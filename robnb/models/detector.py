@@ -175,7 +175,7 @@ def training_set(data: TaskData, scale: tuple[int, int], pipeline: str = "flip")
         return CocoDataset(
             ann_file=str(data.root / "annotations" / f"instances_{data.train}.json"),
             data_prefix={"img": str(data.root / data.train)},
-            metainfo={"classes": data.open("train").classes},
+            metainfo={"classes": data.classes},
             filter_cfg={"filter_empty_gt": True, "min_size": 32},
             pipeline=train_pipeline(scale, pipeline, data.flip),
         )

@@ -118,7 +118,7 @@ def training_set(data: TaskData, scale: tuple[int, int]) -> BaseSegDataset:
                 "img_path": str(data.root / "images" / data.train),
                 "seg_map_path": str(data.root / "annotations" / data.train),
             },
-            metainfo={"classes": data.open("train").classes},
+            metainfo={"classes": data.classes},
             reduce_zero_label=True,
             pipeline=train_pipeline(scale, data.flip),
         )

@@ -98,7 +98,7 @@ def _training(spec: PretrainSpec | TransferSpec, data: TaskData) -> tuple[nn.Mod
         build = partial(Classifier, architecture_named(spec.architecture), len(images.classes), view_loss=recipe.loss)
         crops = TrainingCrops(images, recipe, spec.image_size, data.flip)
         return initialise(build, 0), crops, default_collate
-    model = initialise(partial(build_model, replace(spec, classes=len(data.open("train").classes))), 0)
+    model = initialise(partial(build_model, replace(spec, classes=len(data.classes))), 0)
     return model, training_samples(spec, data), default_collate if spec.task == "classification" else pseudo_collate
 
 
