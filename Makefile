@@ -5,7 +5,7 @@ PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help venv demo notebook lab test lint format lock clean
+.PHONY: help venv demo notebook pretrain lab test lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ demo: venv ## notebook 01 in the mini profile: the summary table, the executed n
 
 notebook: venv ## one notebook: make notebook NB=02_full_network PROFILE=smoke
 	@$(BIN)/robnb run "$(NB)" --profile "$(PROFILE)" $(ARGS)
+
+pretrain: venv ## the backbones that the mini notebooks share, one training seed
+	@$(BIN)/robnb run 00_pretrain --profile mini -p training_seeds "[0]" $(ARGS)
 
 lab: venv ## JupyterLab on localhost, where the notebooks open with a double click
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(ARGS)

@@ -32,14 +32,14 @@ from robnb import plots, tables
 from robnb.study import Study
 
 # %% tags=["parameters"]
-profile = "mini"  # which params these are; stamped on every result: smoke | mini | paper
+profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
 miniworld = {
     "upstream_train": 6000,
-    "upstream_val": 150,
+    "upstream_val": 300,
     "detection_train": 600,
     "detection_val": 60,
     "segmentation_train": 600,
@@ -47,7 +47,7 @@ miniworld = {
     "classification_train": 1500,
     "classification_val": 150,
 }  # images to make per split
-backbones = ["resnet_mini.regular"]  # architecture.weights; the first is the baseline with its first rate
+backbones = ["resnet_mini.prime"]  # architecture.weights
 trained = []  # published transferred models to use instead of training: names, or authors (the paper's 24) | public
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
@@ -66,6 +66,11 @@ inference = {
     "channels_last": False,
     "compile": False,
 }  # of scoring; precision: float32 | bfloat16 | float16
+pretraining = {
+    "precision": "float32",
+    "channels_last": True,
+    "compile": False,
+}  # of upstream training, as inference is of scoring
 recipe = "short"  # of every transfer: short (one cycle) | paper (the published optimizers, schedules, augmentation)
 variant = "corrected"  # where the paper's code and text differ: corrected | as_released
 switches = {}  # single differences the other way: {"channel_order": "as_released"}; robnb.recipes.SWITCHES lists them
@@ -75,7 +80,7 @@ scales = {
     "segmentation": [160, 128],
 }  # upstream: resize, crop; others: width, height to fit
 upstream = {
-    "resnet": {"iterations": 350, "batch_size": 64, "lr": 0.1},
+    "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
     "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
 }  # pretraining, per family of backbones or for one backbone
 detection = {

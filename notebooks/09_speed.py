@@ -12,12 +12,14 @@
 # **Question.** A study corrupts every test image 75 times, so its corruptions can cost more than its models. How long
 # does each take here, beside the tools that others use, and are they still the same corruptions? How long does a whole
 # sweep take, from the files to the scores, beside mmdet's own tool for it, and training on a frozen backbone beside the
-# authors' way? What would half precision or compilation bring, and what would it do to the scores?
+# authors' way? What does each way to make a backbone robust upstream cost beside ordinary training? What would half
+# precision or compilation bring, there and in the sweep, and what would it do to the scores?
 #
 # **Reads** a photograph that scikit-image brings along, and the models of another notebook, which are trained here if
 # the store does not have them. **Writes** `outputs/<profile>/09_speed/`: speed.csv and speed.md (the corruptions),
 # timings.csv (every severity), calibration.csv and calibration.md, sweep.md with race.csv, stages.csv, growth.csv,
-# training.csv and options.csv (the rest), figures. No timing is kept from an earlier run: every run measures anew.
+# training.csv, recipes.csv, executions.csv and options.csv (the rest), figures. No timing is kept from an earlier run:
+# every run measures anew.
 #
 # **How to read the numbers.** Milliseconds per image, mean over the severities, less is faster. They belong to the
 # machine that is named below, and to what else it was doing: on an idle machine they repeat within a few percent.
@@ -63,6 +65,10 @@ r50_scale = [1333, 800]  # [width, height] that they are resized to fit
 r50_corruptions = ["gaussian_noise", "zoom_blur"]  # of its sweep
 r50_detections = 30  # objects found in each
 training_iterations = 12  # training steps of either way to freeze; the first is not counted
+recipes_tried = ["regular", "augmix", "ant3x3", "deepaug_augmix", "prime", "l2_eps0", "l2_eps0.5"]  # upstream recipes
+recipe_size = 64  # side of the square training crops of the recipes, in pixels
+recipe_batch = 16  # images in a training step of the recipes
+recipe_steps = 16  # training steps of each recipe, a whole training in small
 options_tried = ["bfloat16", "float16", "channels_last", "torch.compile"]  # ways to run a model, beside float32
 option_images = 24  # test images that the ways to run a model are tried on
 option_corruptions = ["gaussian_noise", "fog"]  # beside the clean images
@@ -224,6 +230,37 @@ plots.save(figures.growth(growth), benchmark.folder, "growth")
 specs = [study.transfer_spec(upstream, "fixed_feature", task) for task in ("detection", "segmentation")]
 training = end_to_end.training(specs, upstream.path, study.tasks)
 Markdown(end_to_end.training_text(training))
+
+# %% [markdown]
+# ## Training upstream by a recipe
+#
+# What a recipe costs beside Regular, for the same number of training images. A recipe makes *views* of each image, of
+# which the network learns: mixtures, noise, images that the network itself attacks. The *passes* count what that costs
+# the network alone, in forward and backward passes, with a backward pass as two forward passes: three views are three
+# passes. Counting leaves out the views' own operations, which no pass through the network is.
+#
+# A step is timed from a batch on the device to the new weights. Loading the batch is not counted. All recipes take
+# turns on the same batches, and all of them begin with random weights; so do DeepAugment's helper networks, whose own
+# training comes on top, once. Each makes a whole training in small after some steps untimed: what ANT does now and
+# then, the training of fresh noise generators, comes at its share. The mean of the steps counts, because what a recipe
+# draws makes some steps longer than others.
+
+# %%
+classifier, images = study.pretrain_spec(backbone, study.training_seeds[0]), study.tasks["upstream"]
+recipes = end_to_end.recipes(classifier, images)
+Markdown(end_to_end.recipe_text(recipes))
+
+# %%
+plots.save(figures.recipes(recipes), benchmark.folder, "recipes")
+
+# %% [markdown]
+# Regular and the slowest recipe again, with the network run in other ways while it learns: in half precision, in
+# another memory layout, compiled. These are options of a training (`pretraining`), and part of its key, because they
+# change the weights that come out. float16 is left out: it would need a scaled loss. What compiles is not counted.
+
+# %%
+executions = end_to_end.executions(classifier, images, recipes)
+Markdown(end_to_end.execution_text(executions))
 
 # %% [markdown]
 # ## Faster ways to run a model, and what they do to the scores

@@ -24,7 +24,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn, get_origin, get_type_hints
+from types import UnionType
+from typing import IO, Any, NoReturn, get_args, get_origin, get_type_hints
 
 import torch
 from mmengine.device import get_device
@@ -201,11 +202,17 @@ def _work(job: dict[str, Any]) -> None:
 
 def _typed(value: Any, kind: Any) -> Any:
     """A JSON value as the annotated type: a dataclass, a tuple or a path is made again, anything else is as it is."""
+    if value is None:
+        return None
+    if get_origin(kind) is UnionType:  # something or None
+        kind = get_args(kind)[0]
     if is_dataclass(kind):
         kinds = get_type_hints(kind)
         return kind(**{name: _typed(part, kinds[name]) for name, part in value.items()})
     if get_origin(kind) is tuple:
-        return tuple(value)
+        return tuple(_typed(part, get_args(kind)[0]) for part in value)
+    if get_origin(kind) is dict:
+        return {name: _typed(part, get_args(kind)[1]) for name, part in value.items()}
     return Path(value) if kind is Path else value
 
 

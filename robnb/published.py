@@ -11,9 +11,11 @@ from typing import NamedTuple
 from robnb import assets
 from robnb.assets import Asset, DataSet, Trained
 from robnb.assets.hashes import sha256
+from robnb.augment import recipe_named
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
 from robnb.evaluation.trained import TrainedModel
+from robnb.models import timm_nets
 from robnb.models.architectures import BackboneName, architecture_named
 from robnb.models.backbones import MEAN, STD
 from robnb.models.classifier import Classifier, load_published
@@ -48,7 +50,10 @@ def needed_assets(settings: Settings) -> tuple[Asset, ...]:
         return ()
     found: list[Asset] = []
     for name in settings.backbones:
-        if BackboneName.parse(name).file is None:
+        if settings.made_here(name):
+            parent = parent_of(name)
+            found += [assets.backbone(parent)] if parent else []
+        elif BackboneName.parse(name).file is None:
             found += _backbone_assets(name, settings.budgets, settings.protocol)
     found += [model for model in trained_assets(settings.trained) if model.task in settings.budgets]
     for task in settings.budgets:
@@ -72,6 +77,18 @@ def _backbone_assets(name: str, tasks: Iterable[str], switches: Switches) -> Ite
             yield assets.backbone(_classifier_of(name))
         else:
             yield assets.backbone(start_weights(name, task, switches))
+
+
+def parent_of(name: str) -> str | None:
+    """The published weights that a recipe begins with, which makes ``architecture.recipe`` of ImageNet's images.
+
+    None where it begins with random weights, or where nobody publishes Regular's of this architecture.
+    """
+    backbone = BackboneName.parse(name)
+    recipe, architecture = recipe_named(backbone.weights), architecture_named(backbone.architecture)
+    plain = [recipe.parent, "in1k", *([timm_nets.tag(architecture.name)] if architecture.library == "timm" else [])]
+    known = (f"{architecture.name}.{weights}" for weights in plain)
+    return next(filter(assets.has_backbone, known), None) if recipe.parent else None
 
 
 def _classifier_of(name: str) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from robnb import assets, parameters
-from robnb.augment import recipe_named
+from robnb.augment import is_recipe, recipe_named
 from robnb.corruptions import ENGINES, Condition, conditions
 from robnb.distributed import check_scheduler
 from robnb.errors import UserError
-from robnb.evaluation.predict import Inference
 from robnb.launch import share
 from robnb.models.architectures import Architecture, BackboneName, architecture_named
+from robnb.models.execution import Execution
 from robnb.names import METRICS, choose
 from robnb.recipes.budget import Budget
 from robnb.recipes.switches import Switches
@@ -28,6 +28,16 @@ WORLDS = ("miniworld", "paper")
 CLASSIFIER_IMAGES = ("own_size", "crops", "crops_jpeg", "published")
 #: Training settings: a budget for each family of backbones ("resnet", "swin"), or for a backbone by its full name.
 Budgets = dict[str, dict[str, float]]
+#: The entry of the upstream settings that is of DeepAugment's helper networks.
+NETWORKS = "networks"
+#: What the weights' name ends with where miniworld's larger upstream set is meant ("IN-22k" in the small), and the name
+#: of that set's size among miniworld's.
+LARGER, LARGER_SET = "_larger", "upstream_larger"
+
+
+def upstream_set(weights: str) -> tuple[str, bool]:
+    """The recipe of weights that are trained here, and whether it sees the larger upstream set."""
+    return weights.removesuffix(LARGER), weights.endswith(LARGER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,7 @@ class Settings:
     processes: int = 1
     scheduler: str | None = None
     inference: dict[str, Any] = field(default_factory=dict)
+    pretraining: dict[str, Any] = field(default_factory=dict)
     recipe: str = "short"
     variant: str = "corrected"
     switches: dict[str, str] = field(default_factory=dict)
@@ -89,7 +100,7 @@ class Settings:
                 self._check_budgets(task)
         self._check_rates()
         self._check_world()
-        _ = self.conditions, self.inference_options, self.protocol
+        _ = self.conditions, self.inference_options, self.pretraining_options, self.protocol
 
     def _check_counts(self) -> None:
         for name, least in {"replicates": 1, "resamples": MIN_RESAMPLES, "processes": 1, "workers": 0}.items():
@@ -105,6 +116,8 @@ class Settings:
         for whom, settings in self.budgets[task].items():
             if "." in whom or "@" in whom:
                 BackboneName.parse(whom)
+            elif (task, whom) == ("upstream", NETWORKS):
+                pass
             else:
                 choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
             Budget.from_settings(settings, f"{task}.{whom}")
@@ -121,12 +134,25 @@ class Settings:
         """What only one of the two worlds has."""
         if self.data == "paper":
             _ = self.places
+            for name in filter(self.made_here, self.backbones):
+                share(self.budget("upstream", name).batch_size, self.processes)
             return
         for name in self.backbones:
-            recipe_named(BackboneName.parse(name).weights)
+            recipe, larger = upstream_set(BackboneName.parse(name).weights)
+            if recipe_named(recipe).networks:
+                _ = self.network_budget
+            if larger and LARGER_SET not in self.miniworld:
+                raise UserError(f"{name} is of a larger upstream set: say how large, miniworld.{LARGER_SET}.")
         for name, nothing in {"trained": [], "roots": {}, "classifier_images": "own_size"}.items():
             if getattr(self, name) != nothing:
                 raise UserError(f"{name} is of the paper's data sets, and data is miniworld: leave it out.")
+
+    def made_here(self, backbone: str) -> bool:
+        """Whether a recipe makes its weights here: in miniworld always, otherwise where nobody publishes them."""
+        name = BackboneName.parse(backbone)
+        if self.data != "paper":
+            return True
+        return name.file is None and not assets.has_backbone(backbone) and is_recipe(name.weights)
 
     @property
     def budgets(self) -> dict[str, Budgets]:
@@ -144,11 +170,14 @@ class Settings:
         return conditions(self.corruptions, self.severities)
 
     @cached_property
-    def inference_options(self) -> Inference:
+    def inference_options(self) -> Execution:
         """How models are run when they are scored."""
-        for name in self.inference:
-            choose(name, [field.name for field in fields(Inference)], "setting of inference")
-        return Inference(**self.inference)
+        return _execution(self.inference, "inference")
+
+    @cached_property
+    def pretraining_options(self) -> Execution:
+        """How networks are run when they learn upstream."""
+        return _execution(self.pretraining, "pretraining")
 
     @cached_property
     def protocol(self) -> Switches:
@@ -168,6 +197,21 @@ class Settings:
                 return Budget.from_settings(budgets[whom], f"{task}.{whom}")
         raise UserError(f"{task} has no settings for {family} backbones, but {backbone} is one: add {task}.{family}.")
 
+    @property
+    def network_budget(self) -> Budget:
+        """The settings of DeepAugment's helper networks."""
+        if NETWORKS not in self.budgets["upstream"]:
+            raise UserError(
+                f"DeepAugment trains helper networks, and upstream has no settings for them: add {NETWORKS}."
+            )
+        return Budget.from_settings(self.budgets["upstream"][NETWORKS], f"upstream.{NETWORKS}")
+
+
+def _execution(options: dict[str, Any], parameter: str) -> Execution:
+    for name in options:
+        choose(name, [field.name for field in fields(Execution)], f"setting of {parameter}")
+    return Execution(**options)
+
 
 _BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
 #: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
@@ -177,6 +221,7 @@ _EXAMPLES: dict[str, Any] = {
     "classifier_images": "", "test_images": None, "replicates": 0, "resamples": 0, "seed": 0,
     "training_seeds": [0], "workers": 0, "processes": 0, "scheduler": None,
     "inference": {"precision": "", "channels_last": False, "compile": False},
+    "pretraining": {"precision": "", "channels_last": False, "compile": False},
     "recipe": "", "variant": "", "switches": {"": ""}, "scales": {"": [0]},
     "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
     "learning_rates": {"": [0.0]},

@@ -15,35 +15,31 @@ from typing import Any
 
 import pandas as pd
 
-from robnb import assets, parameters, provenance, published, tables
-from robnb.assets import Asset, Trained
+from robnb import parameters, provenance, published, tables
+from robnb.assets import Trained
 from robnb.corruption_error import corruption_error
-from robnb.data import sources
-from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
 from robnb.evaluation.panels import PUBLISHED
 from robnb.evaluation.results import Evaluation
 from robnb.evaluation.spec import Sweep
 from robnb.evaluation.sweep import run
 from robnb.evaluation.trained import TrainedModel
-from robnb.models.architectures import BackboneName, architecture_named
-from robnb.models.backbones import MEAN, STD, millions
-from robnb.models.classifier import Classifier
-from robnb.names import PRETRAINED, REGIMES, choose
-from robnb.pretrain import PretrainSpec, pretrain
-from robnb.published import PRIME_ARM, Shelf, Start
-from robnb.recipes.switches import AS_RELEASED, CORRECTED
+from robnb.models.architectures import BackboneName
+from robnb.models.backbones import MEAN, STD
+from robnb.names import REGIMES, choose
+from robnb.published import PRIME_ARM, Start
+from robnb.recipes.switches import AS_RELEASED
 from robnb.recipes.transfer import budget_lr
-from robnb.settings import Settings
 from robnb.statistics import Results
-from robnb.store import Store, write_json
+from robnb.store import write_json
 from robnb.transfer import TransferSpec, build_model, transfer
+from robnb.upstream import Upstream
 
 #: Of the JPEG files that ImageNet-C consists of.
 IMAGENET_C_QUALITY = 85
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Settings):
+class Study(Upstream):
     """A notebook's steps, on what its parameters say."""
 
     @classmethod
@@ -60,96 +56,6 @@ class Study(Settings):
     def started(self) -> float:
         """When this study was set up, in seconds since the epoch."""
         return time.time()
-
-    @cached_property
-    def folder(self) -> Path:
-        """Where this notebook's tables and figures go: outputs/<profile>/<notebook>."""
-        return parameters.products_folder(self.outputs, self.profile, self.notebook)
-
-    @cached_property
-    def store(self) -> Store:
-        """The store that all notebooks of a profile share."""
-        return Store(self.store_root)
-
-    @property
-    def store_root(self) -> Path:
-        """Where the store is, or will be."""
-        return self.folder.parent / "store"
-
-    @cached_property
-    def needed_assets(self) -> tuple[Asset, ...]:
-        """The published weights and data sets that this study reads."""
-        return published.needed_assets(self)
-
-    @cached_property
-    def tasks(self) -> dict[str, sources.TaskData]:
-        """The data of each task: made (miniworld) or found (paper).
-
-        Raises:
-            UserError: lists every missing file of the paper's assets.
-        """
-        if self.data == "paper":
-            assets.require(self.needed_assets, self.places)
-            return self._paper_tasks()
-        store_root = self.store.root  # checks that the output folder can be written, before any work
-        root = make_miniworld(MiniworldSpec(**self._miniworld_counts()), store_root.parent / "data", self.workers or 1)
-        return sources.miniworld(root, fingerprint(root))
-
-    def _paper_tasks(self) -> dict[str, sources.TaskData]:
-        copies = self.classifier_images == "published"
-        crops = {
-            "upstream": self.classifier_images != "own_size",
-            "classification": self.protocol["cifar_size"] == CORRECTED and not copies,
-        }
-        wanted = [task for task, crop in crops.items() if crop and task in self.budgets]
-        prepare = {task: (*self.scales[task], "bilinear") for task in wanted}
-        folders = {key: self.places.folder(key) for key in assets.DEFAULTS}
-        return sources.paper(folders, copies=copies, prepare=prepare)
-
-    def _miniworld_counts(self) -> dict[str, int]:
-        known = [field.name for field in fields(MiniworldSpec) if field.name != "seed"]
-        for name in self.miniworld:
-            choose(name, known, "split of miniworld")
-        return {**self.miniworld, "seed": self.seed}
-
-    def pretrain(self) -> list[TrainedModel]:
-        """The upstream classifier of every backbone and training seed: trained here, or published."""
-        if self.data == "paper":
-            return [self._published(name) for name in self.backbones]
-        return [self._pretrained(name, seed) for seed in self.training_seeds for name in self.backbones]
-
-    def _published(self, name: str) -> TrainedModel:
-        return self.shelf.classifier(name, self.tasks["upstream"], tuple(self.scales["upstream"]))
-
-    @cached_property
-    def shelf(self) -> Shelf:
-        """The published models."""
-        trained = published.trained_assets(self.trained)
-        return Shelf(self.places, self.protocol, tuple(trained), self.training_seeds[0])
-
-    def _pretrained(self, name: str, seed: int) -> TrainedModel:
-        spec = self.pretrain_spec(name, seed)
-        path = pretrain(spec, self.tasks["upstream"], self.store, self.workers)
-        return self._upstream(spec, path)
-
-    def _upstream(self, spec: PretrainSpec, path: Path) -> TrainedModel:
-        """A classifier that was trained here."""
-        build = partial(Classifier, architecture_named(spec.architecture), len(self.tasks["upstream"].classes))
-        named, scale = BackboneName(spec.architecture, spec.recipe), tuple(self.scales["upstream"])
-        return TrainedModel(named, "upstream", PRETRAINED, spec.key, spec.seed, scale, path, build)
-
-    def pretrain_spec(self, name: str, seed: int) -> PretrainSpec:
-        """The key of a backbone's upstream training."""
-        backbone, data = BackboneName.parse(name), self.tasks["upstream"]
-        return PretrainSpec(
-            architecture=backbone.architecture,
-            recipe=backbone.weights,
-            data=data.fingerprint,
-            image_size=self.scales["upstream"][-1],
-            budget=self.budget("upstream", name),
-            seed=seed,
-            processes=self.processes,
-        )
 
     def transfer(
         self, backbones: list[TrainedModel], regime: str, task: str, *, lr: float | None = None, prime: bool = False
@@ -198,7 +104,7 @@ class Study(Settings):
 
     def _start(self, upstream: TrainedModel, task: str) -> Start:
         """What a transfer starts from: the upstream model trained here, or a published file."""
-        if self.data == "paper":
+        if not self.made_here(self._named(upstream)):
             return self.shelf.start(self._named(upstream), task)
         return Start(upstream.path, upstream.key, (MEAN, STD))
 
@@ -258,11 +164,6 @@ class Study(Settings):
             limit=self.test_images,
             inference=self.inference_options,
         )
-
-    def million_parameters(self) -> dict[tuple[str, str], float]:
-        """The size of every backbone without any head, in millions, by (architecture, weights)."""
-        names = [BackboneName.parse(name) for name in self.backbones]
-        return {(name.architecture, name.weights): millions(architecture_named(name.architecture)) for name in names}
 
     def _saved_as_jpeg(self, task: str) -> bool:
         return task == "upstream" and self.classifier_images == "crops_jpeg"

@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from mmengine.dist import get_rank, get_world_size, is_distributed, is_main_process
@@ -29,6 +29,18 @@ from robnb import launch, progress
 from robnb.errors import UserError
 from robnb.recipes.budget import Budget
 from robnb.seeding import generator, seed_everything, seeded
+
+
+class Stateful(Protocol):
+    """What learns beside a model, and is kept in its checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain tensors, numbers and containers of them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        ...
 
 
 class KeyedBatches(Dataset):
@@ -121,8 +133,8 @@ class Resumable(Hook):
 
     priority = "VERY_LOW"  # after the learning rate's own hook, or a resumed training would be one step behind
 
-    def __init__(self, path: Path, interval: int) -> None:
-        self.path, self.interval = path, interval
+    def __init__(self, path: Path, interval: int, beside: Stateful | None) -> None:
+        self.path, self.interval, self.beside = path, interval, beside
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -137,6 +149,12 @@ class Resumable(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # mmengine stores pickled log buffers here, which torch >= 2.6 rightly refuses to load again.
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+        if self.beside is not None:
+            checkpoint["beside"] = self.beside.state_dict()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self.beside is not None:
+            self.beside.load_state_dict(checkpoint["beside"])
 
 
 class ShowProgress(Hook):
@@ -187,6 +205,7 @@ def fit(
     workers: int = 0,
     checkpoint_every: int = 100,
     unused_parameters: bool = False,
+    beside: Stateful | None = None,
 ) -> nn.Module:
     """Train ``model`` in place and return it, on the CPU; in each process of `robnb.launch`, with its share of a batch.
 
@@ -197,6 +216,7 @@ def fit(
         scope: mmengine's registry scope, "mmdet", "mmseg" or "mmengine".
         folder: where the unfinished training lives; if it holds a checkpoint, training goes on from there.
         unused_parameters: whether some of the parameters that are trained get no gradient.
+        beside: what else learns in this training.
 
     Raises:
         UserError: the loss is not finite, or the processes cannot share a batch evenly.
@@ -204,7 +224,7 @@ def fit(
     checkpoint = folder / "resume.pth"
     resume = launch.as_rank_0_says(checkpoint.exists())
     hooks = [KeyedDraws(seed), launch.CommonStatistics(), FiniteLoss(label, budget.lr)]
-    hooks += [Resumable(checkpoint, checkpoint_every), *([ShowProgress(label)] if is_main_process() else [])]
+    hooks += [Resumable(checkpoint, checkpoint_every, beside), *([ShowProgress(label)] if is_main_process() else [])]
     runner = Runner(
         model=launch.wrapped(model, unused_parameters),
         work_dir=str(folder),
@@ -243,3 +263,12 @@ def on_this_machine(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
     """The model's tensors, detached, on the CPU, ready to be saved."""
     return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+
+
+def load_trained(model: nn.Module, path: Path) -> nn.Module:
+    """Fill a whole model from a file that robnb wrote; every tensor or nothing."""
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
+    except Exception as error:  # cut short, or not the file that was written: both are damage
+        raise UserError(f"{path} is damaged; delete the folder {path.parent} and run again.") from error
+    return model

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset, default_collate
 
 from robnb import launch
-from robnb.augment.regular import Regular
+from robnb.data.crops import CROPS, TrainingCrops
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
 from robnb.models import detector, segmentor
@@ -22,7 +22,7 @@ from robnb.models.architectures import Architecture, BackboneName, architecture_
 from robnb.models.backbones import MEAN, STD, load_backbone
 from robnb.models.classifier import Classifier
 from robnb.names import choose
-from robnb.pretrain import TrainingCrops, has_unused_parameters
+from robnb.pretrain import has_unused_parameters
 from robnb.recipes.budget import Budget
 from robnb.recipes.switches import SWITCHES
 from robnb.recipes.transfer import ModelOptions, TransferRecipe, model_options, transfer_recipe
@@ -31,9 +31,6 @@ from robnb.training import fit, initialise, state_of
 
 #: mmengine's registry scope of each task's model.
 SCOPES = {"detection": "mmdet", "segmentation": "mmseg", "classification": "mmengine"}
-#: (share of the image's area, ratio of the sides) of a classifier's training crops: nearly all of the image, or
-#: torchvision's default.
-CROPS = {"mild_crop": ((0.8, 1.0), (0.9, 1.11)), "full_crop": ((0.08, 1.0), (3 / 4, 4 / 3))}
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,7 @@ def training_samples(spec: TransferSpec, data: TaskData) -> Dataset:
         return detector.training_set(data, spec.scale, pipeline)
     if spec.task == "segmentation":
         return segmentor.training_set(data, spec.scale)
-    return TrainingCrops(data.open("train"), Regular(), spec.scale[1], data.flip, *CROPS[pipeline])
+    return TrainingCrops(data.open("train"), spec.scale[1], data.flip, pipeline)
 
 
 def resolved(spec: TransferSpec, flip: bool = True) -> dict[str, Any]:

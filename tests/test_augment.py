@@ -1,82 +1,86 @@
-"""The upstream recipes against independent statements of their definitions."""
+"""The recipes that need nothing but their images, as recipes: names, costs, and that a network learns by them."""
 
-import inspect
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
-from PIL import Image
-from scipy.stats import entropy
+from pictures import photograph
 
 from robnb.augment import RECIPES, recipe_named
-from robnb.augment.augmix import OPERATIONS, AugMix
+from robnb.augment.prime import PRIME, PRIME_JSD
+from robnb.augment.recipe import Recipe, Setting
 from robnb.errors import UserError
-from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
+from robnb.models.architectures import architecture_named
+from robnb.models.classifier import Classifier
+from robnb.models.execution import Execution
+from robnb.threads import one_thread
+from robnb.training import initialise
 
 
-@pytest.fixture
-def image() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """On pictures this small, more would only wait for each other."""
+    with one_thread():
+        yield
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def photographs() -> torch.Tensor:
+    """(4, 3, 32, 32) uint8."""
+    pictures = [photograph(32, 32, name) for name in ("astronaut", "coffee", "chelsea", "rocket")]
+    return torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures])
 
 
 def test_recipes_are_found_by_name():
-    assert set(RECIPES) == {"regular", "augmix"}
+    assert {"regular", "augmix", "prime", "prime_jsd"} <= set(RECIPES)
+    for name in RECIPES:
+        assert recipe_named(name).name == name
     with pytest.raises(UserError, match="did you mean 'augmix'"):
         recipe_named("augmx")
 
 
-def test_regular_is_one_view_and_cross_entropy(image):
-    recipe = recipe_named("regular")
-    assert np.array_equal(recipe.views(image, np.random.default_rng(0)), image[None])
-    logits, labels = torch.randn(1, 5, 3), torch.tensor([0, 1, 2, 0, 1])
+def test_regular_is_one_view_and_cross_entropy():
+    recipe, images = recipe_named("regular"), photographs()
+    assert (recipe.passes, recipe.parent, recipe.networks) == (1, "", ())
+    assert torch.equal(recipe.views(images, seeded()), images[None])
+    logits, labels = torch.randn((1, 5, 3), generator=seeded()), torch.tensor([0, 1, 2, 0, 1])
     expected = -torch.log_softmax(logits[0], 1)[torch.arange(5), labels].mean()
     assert recipe.loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_augmix_views_are_the_image_and_two_mixtures(image):
-    views = AugMix().views(image, np.random.default_rng(0))
-    assert views.dtype == np.uint8 and views.shape == (3, *image.shape)
-    assert np.array_equal(views[0], image)
-    assert not np.array_equal(views[1], image) and not np.array_equal(views[1], views[2])
-    assert np.array_equal(views, AugMix().views(image, np.random.default_rng(0)))
+def test_prime_is_a_recipe():
+    assert (PRIME.passes, PRIME_JSD.passes) == (1, 3)
+    assert PRIME.parent == PRIME_JSD.parent == "regular"
+    assert recipe_named("prime") is PRIME and recipe_named("prime_jsd") is PRIME_JSD
+    changed = replace(PRIME, name="mine", width=2)
+    assert isinstance(changed, Recipe) and (changed.name, changed.width, changed.parent) == ("mine", 2, "regular")
 
 
-def test_augmix_mean_share_of_the_image_is_a_half(image):
-    """m ~ Beta(1, 1): with chains that give black, a mixture is (1 - m) image, so half of it on average."""
-    recipe = AugMix()
-    black = (lambda picture, level, rng: Image.fromarray(np.zeros_like(np.asarray(picture))),)
-    ratios = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robnb.augment.augmix.OPERATIONS", black)
-        for seed in range(400):
-            ratios.append(recipe.mix(image, np.random.default_rng(seed)).mean() / image.mean())
-    assert np.mean(ratios) == pytest.approx(0.5, abs=0.05)
-    assert np.std(ratios) == pytest.approx(12**-0.5, abs=0.03)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["regular", "augmix", "prime", "prime_jsd"])
+def test_a_nano_network_learns_by_it(name: str, precision: str):
+    recipe, images, labels = recipe_named(name), photographs(), torch.tensor([0, 1, 2, 3])
+    model = initialise(partial(Classifier, architecture_named("resnet_nano"), 4), 0)
+    model.learn_by(recipe, recipe.augmenter(model, Setting(20, 32)), Execution(precision)).train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
 
+    def clean() -> float:
+        with torch.no_grad():
+            return torch.nn.functional.cross_entropy(model.logits(images), labels).item()
 
-def test_augmix_loss_is_cross_entropy_plus_twelve_times_the_jensen_shannon_divergence():
-    logits, labels = torch.randn(3, 6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 1])
-    p = torch.softmax(logits, -1).numpy()
-    divergence = entropy(p.mean(0), axis=-1) - entropy(p, axis=-1).mean(0)
-    expected = -np.log(p[0][np.arange(6), labels]).mean() + 12 * divergence.mean()
-    assert AugMix().loss(logits, labels).item() == pytest.approx(expected, rel=1e-9)
-    same = logits[:1].expand(3, -1, -1)
-    clean = -np.log(p[0][np.arange(6), labels]).mean()
-    assert AugMix().loss(same, labels).item() == pytest.approx(clean, rel=1e-9)
-
-
-def test_no_operation_is_a_test_corruption():
-    names = {operation.__name__ for operation in OPERATIONS}
-    assert len(names) == 9
-    assert not names & {*CORRUPTIONS, *VALIDATION_CORRUPTIONS, "color", "sharpness"}
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
-def test_every_operation_keeps_size_and_draws_only_from_its_generator(operation, image):
-    assert list(inspect.signature(operation).parameters) == ["picture", "level", "rng"]
-    state = np.random.get_state()[1].copy()
-    picture = Image.fromarray(image)
-    results = [np.asarray(operation(picture, 2.9, np.random.default_rng(1))) for _ in range(2)]
-    assert results[0].shape == image.shape and np.array_equal(*results)
-    assert np.array_equal(state, np.random.get_state()[1])
-    assert np.array_equal(np.asarray(picture), image)
+    before = clean()
+    for _ in range(20):
+        loss = model(images, labels, mode="loss")["loss"]
+        assert loss.dtype == torch.float32 and loss.isfinite()
+        optimiser.zero_grad()
+        loss.backward()
+        assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)
+        optimiser.step()
+    assert clean() < 0.7 * before

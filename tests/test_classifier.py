@@ -117,7 +117,7 @@ def test_frozen_is_everything_but_the_last_layer(name, learns):
     assert [key for key, parameter in model.named_parameters() if parameter.requires_grad] == learns
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
-    model(images(64 if name == "resnet50" else 32, 2)[:, None], torch.tensor([1, 2]), mode="loss")["loss"].backward()
+    model(images(64 if name == "resnet50" else 32, 2), torch.tensor([1, 2]), mode="loss")["loss"].backward()
     optimizer.step()
     changed = [key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])]
     assert sorted(changed) == sorted(learns)
@@ -168,7 +168,7 @@ def test_images_of_another_size_than_the_networks_own():
     """The lab's upstream images are smaller than ImageNet's; all parameters that learn have a gradient."""
     for name in ("swin_tiny", "vit_tiny_patch16_224", "convnext_atto"):
         model = Classifier(architecture_named(name), 10).train()
-        model(images(64, 2)[:, None], torch.tensor([1, 2]), mode="loss")["loss"].backward()
+        model(images(64, 2), torch.tensor([1, 2]), mode="loss")["loss"].backward()
         assert all(parameter.grad is not None for parameter in model.parameters())
         assert not has_unused_parameters(architecture_named(name))
 

@@ -34,6 +34,7 @@ ORDER = [
     {"speed"},
     {"settings"},
     {"published"},
+    {"upstream"},
     {"study"},
     {"planning"},
     {"papermill_io", "kernel"},

@@ -8,11 +8,13 @@ import pytest
 
 from robnb.parameters import check_parameters, notebook_parameters
 from robnb.runner import load_parameters
+from robnb.study import Study
+from robnb.upstream import pretrain_spec
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 PARAMS = sorted((ROOT / "params").glob("*/*.yaml"))
-PROFILES = ("smoke", "mini", "paper")
+PROFILES = ("smoke", "mini", "lab", "paper")
 MAX_LINES = 15
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -26,7 +28,7 @@ def is_parameters(cell) -> bool:
 
 
 def test_there_is_something_to_check():
-    assert [path.stem for path in NOTEBOOKS[:3]] == ["00_assets", "01_fixed_feature", "02_full_network"]
+    assert [path.stem for path in NOTEBOOKS[:3]] == ["00_assets", "00_pretrain", "01_fixed_feature"]
     assert PARAMS
 
 
@@ -73,15 +75,37 @@ def test_prose_comes_first_and_code_last(path):
     assert cells[-1].cell_type == "code"
 
 
-#: Notebooks whose models cannot be made in miniworld: adversarially trained backbones, and what only the authors have.
-PAPER_ONLY = {"04_adversarial_priors", "authors_models"}
+#: The profiles that a notebook lacks: nobody but the authors has the authors' models, the published backbones need no
+#: pretraining, and a list of files or a timing is no other on a larger miniworld.
+ABSENT = {
+    "authors_models": {"smoke", "mini", "lab"}, "00_pretrain": {"paper"}, "00_assets": {"lab"}, "09_speed": {"lab"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @each_notebook
 def test_every_notebook_has_every_profile(path, profile):
-    wanted = profile == "paper" or path.stem not in PAPER_ONLY
-    assert (ROOT / "params" / profile / f"{path.stem}.yaml").is_file() is wanted
+    there = (ROOT / "params" / profile / f"{path.stem}.yaml").is_file()
+    assert there is (profile not in ABSENT.get(path.stem, set()))
+
+
+def test_the_notebooks_of_a_profile_share_their_backbones():
+    """A backbone that two notebooks name has one key, so that it is trained once."""
+    for profile in ("smoke", "mini", "lab"):
+        found: dict[str, set[str]] = {}
+        for path in NOTEBOOKS:
+            if not path.stem.startswith("0") or not (ROOT / "params" / profile / f"{path.stem}.yaml").is_file():
+                continue
+            parameters = {**notebook_parameters(path), **load_parameters(path.stem, profile, ROOT / "params")}
+            if parameters.get("data") != "miniworld":
+                continue
+            study = Study.from_notebook(path.stem, parameters)
+            world = {name: count for name, count in study.miniworld.items() if name != "upstream_larger"}
+            for name in study.backbones:
+                larger = study.miniworld["upstream_larger"] if name.endswith("_larger") else None
+                key = pretrain_spec(study, name, study.training_seeds[0], f"{sorted(world.items())} {larger}").key
+                found.setdefault(name, set()).add(key)
+        assert found and {name: keys for name, keys in found.items() if len(keys) > 1} == {}
 
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -12,7 +12,6 @@ import small
 import torch
 import yaml
 
-from robnb import pretrain as pretraining
 from robnb.cli import main
 from robnb.errors import UserError
 from robnb.evaluation.results import Evaluation
@@ -23,8 +22,10 @@ from robnb.planning.outlook import STEPS, AbsentData, Outlook
 from robnb.planning.plan import BEGUN, DONE, LEFT, plan
 from robnb.planning.rates import IN_STORE, NOW, images_of
 from robnb.planning.stand_ins import PAPER_SHAPES, paper_like
+from robnb.pretrain import train as pretraining
 from robnb.statistics import Results, images_for
 from robnb.store import Store
+from robnb.study import Study
 from robnb.training import Budget, fit
 from robnb.transfer import TransferSpec
 
@@ -107,6 +108,89 @@ def test_after_the_notebook_nothing_is_left(done):
     assert len(found) == len([*store.glob("pretrain/*"), *store.glob("transfer/*"), *store.glob("sweep/*")])
     files = [path for kind in ("pretrain", "transfer", "sweep") for path in store.glob(f"{kind}/*/*")]
     assert sum(piece.bytes for piece in found) == sum(path.stat().st_size for path in files)
+
+
+#: A recipe that begins with Regular's weights, and wants two networks.
+DEEPAUG = {
+    "backbones": ["resnet_nano.deepaug", "resnet_nano.augmix"],
+    "upstream": {
+        **TINY,
+        "resnet_nano.regular": {"iterations": 5, "batch_size": 4, "lr": 0.01},
+        "networks": {"iterations": 3, "batch_size": 2, "lr": 0.001},
+    },
+}
+
+
+def upstream_pieces(outputs: Path, changes: dict, **how: object) -> dict:
+    """Those of the first step, the trainings upstream, by what they are."""
+    (step, *_) = plan(outlook(outputs, **changes), **{"measures": False, **how})
+    assert step.title == "upstream: training"
+    assert len({piece.spec.key for piece in step.pieces}) == len(step.pieces)
+    return {piece.what: piece for piece in step.pieces}
+
+
+def test_what_a_training_needs_is_planned_before_it_and_once(tmp_path):
+    found = upstream_pieces(tmp_path, DEEPAUG)
+    assert {what: piece.left for what, piece in found.items()} == {
+        "edsr network, for resnet_nano.deepaug": 3 * 2,
+        "cae network, for resnet_nano.deepaug": 3 * 2,
+        "resnet_nano.regular, for resnet_nano.deepaug": 5 * 4,
+        "resnet_nano.deepaug": 2 * 4,
+        "resnet_nano.augmix": 2 * 4,
+    }
+    # A parent that is a backbone of the study itself keeps its name; both seeds share the networks.
+    both = {"backbones": ["resnet_nano.deepaug", "resnet_nano.regular"], "training_seeds": [0, 1]}
+    assert list(upstream_pieces(tmp_path, {**DEEPAUG, **both})) == [
+        "edsr network, for resnet_nano.deepaug, seed 0",
+        "cae network, for resnet_nano.deepaug, seed 0",
+        "resnet_nano.regular, seed 0",
+        "resnet_nano.deepaug, seed 0",
+        "resnet_nano.regular, seed 1",
+        "resnet_nano.deepaug, seed 1",
+    ]
+
+
+def test_what_a_training_needed_has_a_state_of_its_own(tmp_path):
+    """Done, then begun; and what is done needs nothing any more."""
+    ours = {**DEEPAUG, "backbones": ["resnet_nano.deepaug"]}
+    study = Study.from_notebook("01", {**notebook_parameters(ROOT / "notebooks" / "01_fixed_feature.py"), **CHANGES,
+                                       **ours, "outputs": str(tmp_path)})  # fmt: skip
+    study.pretrain()
+    pieces = upstream_pieces(tmp_path, ours)
+    assert [piece.state for piece in pieces.values()] == [DONE] * 4
+    edsr, cae, regular, trained = pieces.values()
+    store = tmp_path / "smoke" / "store"
+    unfinish(tmp_path, "pretrain", store / "pretrain" / regular.spec.key)
+    assert [piece.state for piece in upstream_pieces(tmp_path, ours).values()] == [DONE, DONE, BEGUN, DONE]
+    shutil.rmtree(store / "unfinished" / f"pretrain-{regular.spec.key}")
+    shutil.rmtree(store / "network" / edsr.spec.key)
+    assert list(upstream_pieces(tmp_path, ours)) == [cae.what, trained.what]
+    shutil.rmtree(store / "pretrain" / trained.spec.key)
+    assert [piece.state for piece in upstream_pieces(tmp_path, ours).values()] == [LEFT, DONE, LEFT, LEFT]
+
+
+def test_what_a_training_needs_is_measured_and_none_of_it_needs_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "SECONDS", 0.2)
+    said = []
+    ours = {**DEEPAUG, "backbones": ["resnet_nano.deepaug"], "corruptions": ["fog"], "training_seeds": [0, 1]}
+    found = upstream_pieces(tmp_path / "none", ours, measures=True, say=said.append)
+    assert all(piece.rate.source == NOW and piece.bytes_to_come > 0 for piece in found.values())
+    assert sum(one.startswith("measuring network") for one in said) == 2
+    trainings = [one for one in said if one.startswith("measuring pretrain")]
+    assert len(trainings) == 2, "one of each recipe, whatever the seed"
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_rate_of_a_recipe_knows_how_it_was_run(tmp_path):
+    """The store tells the rate of another seed's training, but not of one in half precision."""
+    ours = {**DEEPAUG, "backbones": ["resnet_nano.regular"]}
+    parameters = {**notebook_parameters(ROOT / "notebooks" / "01_fixed_feature.py"), **CHANGES, **ours}
+    Study.from_notebook("01", {**parameters, "outputs": str(tmp_path)}).pretrain()
+    (other,) = upstream_pieces(tmp_path, {**ours, "training_seeds": [1]}).values()
+    assert other.rate.source == IN_STORE
+    half = {"pretraining": {"precision": "bfloat16", "channels_last": False, "compile": False}}
+    (other,) = upstream_pieces(tmp_path, {**ours, **half, "training_seeds": [1]}).values()
+    assert other.rate is None
 
 
 @pytest.mark.slow

@@ -26,10 +26,11 @@ from robnb.data.corrupted import CifarCopies, ImageNetCopies
 from robnb.data.sources import IMAGENET_C, TaskData, miniworld, paper
 from robnb.errors import UserError
 from robnb.evaluation.compute import ResidentModels
-from robnb.evaluation.predict import ClassifierPredictor, Inference
+from robnb.evaluation.predict import ClassifierPredictor
 from robnb.evaluation.spec import Sweep
 from robnb.evaluation.sweep import sweep
 from robnb.evaluation.trained import TrainedModel
+from robnb.models.execution import Execution
 from robnb.names import CORRUPTIONS
 from robnb.store import Store
 
@@ -535,7 +536,7 @@ def test_a_classifiers_interpolation_is_torchvisions(roots: dict[str, Path], mod
     found = {}
     for kind in ("bilinear", "bicubic"):
         chosen = TrainedModel(**{**vars(model), "interpolation": kind, "scale": (72, 64)})
-        predictor = resident.predictor(chosen, CPU, Inference(), model.sha256())
+        predictor = resident.predictor(chosen, CPU, Execution(), model.sha256())
         assert isinstance(predictor, ClassifierPredictor)
         resize = transforms.v2.Resize(72, transforms.InterpolationMode(kind), antialias=True)
         by_hand = transforms.v2.Compose([resize, transforms.v2.CenterCrop(64)])
@@ -546,6 +547,6 @@ def test_a_classifiers_interpolation_is_torchvisions(roots: dict[str, Path], mod
         assert [top.tolist() for top in predictor(blocks)] == expected
     assert not torch.equal(found["bilinear"][0], found["bicubic"][0])
     other = TrainedModel(**{**vars(model), "scale": (80, 64)})
-    assert resident.predictor(other, CPU, Inference(), model.sha256()) is not predictor, "its images are others"
+    assert resident.predictor(other, CPU, Execution(), model.sha256()) is not predictor, "its images are others"
     with pytest.raises(UserError, match="unknown interpolation 'nearest'"):
         ClassifierPredictor(network, (72, 64), CPU, interpolation="nearest")

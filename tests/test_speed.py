@@ -322,6 +322,8 @@ def test_the_notebook_runs_by_its_command(tmp_path):
     assert len(table) == 2 * (15 + 1 + 4) and set(table["profile"]) == {"smoke"}
     assert (table[["ours (ms)", "imagecorruptions (ms)"]] > 0).all(axis=None)
     assert len(pd.read_csv(folder / "calibration.csv")) == 19 * 5
+    assert {"deepaug_augmix", "cae"} < set(pd.read_csv(folder / "recipes.csv")["recipe"])
+    assert set(pd.read_csv(folder / "executions.csv")["way"]) > {"bfloat16 + channels_last"}
     for name in ("speed", "calibration"):
         text = (folder / f"{name}.md").read_text()
         assert text.startswith("Profile smoke.") and "| processor |" in text and "nan" not in text.lower().split()
@@ -330,4 +332,4 @@ def test_the_notebook_runs_by_its_command(tmp_path):
     cells = nbformat.read(folder / "09_speed.ipynb", as_version=4).cells
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
-    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 3
+    assert len([output for output in outputs if "image/png" in output.get("data", {})]) == 4

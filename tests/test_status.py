@@ -10,6 +10,9 @@ from filelock import FileLock
 from robnb.cli import main
 from robnb.cli.text import duration, hours, size, table
 from robnb.planning.holdings import holdings
+from robnb.pretrain import NetworkSpec
+from robnb.recipes.budget import Budget
+from robnb.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,20 @@ def test_unfinished_work_shows_its_progress_and_who_is_at_it(copied, capsys):
     (begun / "spec.json").unlink()
     shown = status(capsys, "--outputs", copied)
     assert "step 3 of ?" in shown and transfer.name in shown, "what it is cannot be known, but is not a traceback"
+
+
+def test_helper_networks_are_trainings_too(copied, capsys):
+    store = Store(copied / "smoke" / "store")
+    finished, begun = (NetworkSpec("edsr", "data", 64, Budget(4, 2, 0.1), seed) for seed in (0, 1))
+    with store.work(finished):
+        pass
+    with pytest.raises(KeyboardInterrupt), store.work(begun):
+        raise KeyboardInterrupt
+    shown = status(capsys, "--outputs", copied)
+    after = shown.split("network: 1 finished")[1].split("\n\n")[0]
+    assert line_with(after, "steps x images")[:5] == ["network", "seed", "steps", "x", "images"]
+    assert line_with(after, "edsr")[:5] == ["edsr", "0", "4", "x", "2"]
+    line_with(shown, "network", "edsr, seed 1", "no checkpoint yet", "nobody")
 
 
 def test_damaged_folders_are_listed_and_not_a_traceback(copied, capsys):

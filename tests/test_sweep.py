@@ -17,9 +17,10 @@ from robnb.data.sample import Sample
 from robnb.errors import UserError
 from robnb.evaluation import compute, panels, shards
 from robnb.evaluation.panels import Pixels, ahead, batches
-from robnb.evaluation.predict import Inference, resize_to_fit, resized_anywhere
+from robnb.evaluation.predict import resize_to_fit, resized_anywhere
 from robnb.evaluation.run_lengths import encode, encode_changes
 from robnb.evaluation.sweep import sweep
+from robnb.models.execution import Execution
 from robnb.store import Store
 
 GRID = conditions(["gaussian_noise", "fog", "jpeg_compression"], [1, 3])
@@ -207,7 +208,7 @@ def test_clean_and_other_severities_are_shared_and_draws_and_engines_are_not(stu
     for grid in grids:
         sweep(models["upstream"], study.tasks["upstream"], grid, store)
     assert len(list(tmp_path.glob("sweep/*"))) == 3, "clean, severity 1, severity 3"
-    for how in ({"seed": 1}, {"engine": "reference"}, {"replicates": 2}, {"inference": Inference(channels_last=True)}):
+    for how in ({"seed": 1}, {"engine": "reference"}, {"replicates": 2}, {"inference": Execution(channels_last=True)}):
         before = len(list(tmp_path.glob("sweep/*")))
         evaluation = sweep(models["upstream"], study.tasks["upstream"], grids[0], store, **how)
         assert len(list(tmp_path.glob("sweep/*"))) - before == (2 if "inference" in how else 1)
@@ -289,13 +290,13 @@ def test_options_of_inference_change_the_scores_little_and_unknown_ones_are_refu
     study, models, evaluations, tmp_path
 ):
     for task in ("detection", "segmentation"):
-        for number, inference in enumerate((Inference(channels_last=True), Inference(precision="bfloat16"))):
+        for number, inference in enumerate((Execution(channels_last=True), Execution(precision="bfloat16"))):
             store = Store(tmp_path / f"{task}{number}")
             found = sweep(models[task], study.tasks[task], GRID[:2], store, inference=inference).scores["value"]
             expected = evaluations[task].scores["value"][: len(found)]
             assert found.tolist() == pytest.approx(expected.tolist(), abs=0.01 if number == 0 else 3)
     with pytest.raises(UserError, match="unknown precision 'float8'"):
-        Inference(precision="float8")
+        Execution(precision="float8")
 
 
 @pytest.mark.parametrize("shape", [(40, 33, 20), (40, 1, 9), (40, 9, 1), (1, 1, 1), (12, 120, 160), (0, 8, 8)])

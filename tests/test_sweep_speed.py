@@ -16,7 +16,7 @@ import torch
 from robnb.corruptions import Condition
 from robnb.corruptions.conditions import conditions
 from robnb.errors import UserError
-from robnb.evaluation.predict import Inference
+from robnb.models.execution import Execution
 from robnb.speed import Benchmark, EndToEnd, figures, stages, stand_ins, sweep_report, sweep_speed, training_speed
 from robnb.speed.peer_sweep import PEER, PeerSweep, pipeline, quiet_and_repaired
 from robnb.speed.sweep_speed import OURS, RACE_COLUMNS, Case
@@ -33,7 +33,8 @@ PARAMETERS = {
     "sweep_corruptions": ["fog"], "sweep_severities": [1], "sweep_rounds": 1, "loader_workers": 0, "stage_images": 1,
     "growth_images": 2, "growth_processes": [1], "r50_images": 1, "r50_size": [64, 64], "r50_scale": [64, 64],
     "r50_corruptions": ["fog"], "r50_detections": 5, "training_iterations": 2, "options_tried": [],
-    "option_images": 2, "option_corruptions": ["fog"],
+    "option_images": 2, "option_corruptions": ["fog"], "recipes_tried": ["l2_eps0"], "recipe_size": 32,
+    "recipe_batch": 2, "recipe_steps": 1,
 }  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def answered(folder) -> Case:
 
 
 def cpu_predictor(model):
-    return model.predictor(torch.device("cpu"), Inference(), model.sha256())
+    return model.predictor(torch.device("cpu"), Execution(), model.sha256())
 
 
 # The peer is mmdet's loop, and gives what ours gives
@@ -178,10 +179,10 @@ def test_growth_halves_what_the_case_has(case, folder):
 
 def test_an_option_that_cannot_be_had_says_why_and_the_first_one_changes_nothing(case, folder):
     ways = {
-        "float32": Inference(),
-        "the same": Inference(),
-        "channels_last": Inference(channels_last=True),
-        "float16": Inference(precision="float16"),
+        "float32": Execution(),
+        "the same": Execution(),
+        "channels_last": Execution(channels_last=True),
+        "float16": Execution(precision="float16"),
     }
     frame = sweep_speed.options([(case.model, case.data)], CLEAN_AND_TWO[:2], 2, folder / "options", ways)
     table = sweep_report.option_table(frame)
@@ -198,7 +199,7 @@ def test_an_option_that_cannot_be_had_says_why_and_the_first_one_changes_nothing
 def test_our_own_failure_is_an_error(case, folder):
     broken = replace(case.model, path=folder / "nowhere.pth")
     with pytest.raises(FileNotFoundError):
-        sweep_speed.options([(broken, case.data)], CLEAN_AND_TWO[:1], 1, folder / "options", {"float32": Inference()})
+        sweep_speed.options([(broken, case.data)], CLEAN_AND_TWO[:1], 1, folder / "options", {"float32": Execution()})
 
 
 @pytest.mark.parametrize("task", ["detection", "segmentation"])
@@ -356,6 +357,9 @@ def test_options_by_hand():
         ({"sweep_images": 0}, "sweep_images should be at least 1, not 0"),
         ({"training_iterations": 1}, "training_iterations should be at least 2"),
         ({"options_tried": ["bfloat"]}, "did you mean 'bfloat16'"),
+        ({"recipes_tried": ["augmx"]}, "did you mean 'augmix'"),
+        ({"recipes_tried": ["deepaug"], "recipe_size": 33}, "make the upstream size a multiple of"),
+        ({"recipe_batch": 1}, "recipe_batch should be at least 2"),
         ({"growth_processes": [0]}, "numbers of at least 1"),
         ({"r50_size": [480]}, "r50_size should be two numbers"),
         ({"r50_scale": [16, 64]}, "each at least 32"),

@@ -8,7 +8,7 @@ fetch(assets, roots)                                                            
 
 from __future__ import annotations
 
-from robnb.assets.catalogue import asset, backbone, catalogue, data_of_task, data_set, trained
+from robnb.assets.catalogue import asset, backbone, catalogue, data_of_task, data_set, has_backbone, trained
 from robnb.assets.fetching import Fetched, fetch
 from robnb.assets.kinds import Asset, Backbone, DataSet, File, Score, Trained
 from robnb.assets.roots import DEFAULT_DATA_ROOT, DEFAULTS, Roots
@@ -33,6 +33,7 @@ __all__ = [
     "data_of_task",
     "data_set",
     "fetch",
+    "has_backbone",
     "require",
     "states",
     "trained",

@@ -69,6 +69,11 @@ def backbone(name: str) -> Backbone:
     raise UserError(f"unknown asset {name!r}: {hint}Choose from `robnb fetch --list`, or a pretrained model of timm.")
 
 
+def has_backbone(name: str) -> bool:
+    """Whether the catalogue or timm publishes the weights of ``architecture.weights``."""
+    return isinstance(catalogue().get(name), Backbone) or timm_backbone(name) is not None
+
+
 def trained() -> list[Trained]:
     """Every trained detector and segmentor: the paper's 24 first, in their order."""
     return [found for found in catalogue().values() if isinstance(found, Trained)]

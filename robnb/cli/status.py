@@ -79,7 +79,7 @@ class _Names:
     def model(self, key: str) -> str:
         """``resnet50.regular, seed 0``, or the key of weights that were not trained here."""
         spec = self._specs.get(key)
-        return f"{backbone(spec)}, seed {spec['seed']}" if spec else f"weights {key}"
+        return f"{trained(spec)}, seed {spec['seed']}" if spec else f"weights {key}"
 
     def group(self, holding: Holding) -> tuple[str, str]:
         """The kind, and what its members have in common."""
@@ -90,9 +90,10 @@ class _Names:
         return holding.kind, f" {spec.get('task')}, {of_model.get('regime', 'pretrained')}"
 
 
-def backbone(spec: dict[str, Any]) -> str:
-    """``architecture.weights`` of a training."""
-    return spec.get("backbone") or f"{spec.get('architecture', '?')}.{spec.get('recipe', '?')}"
+def trained(spec: dict[str, Any]) -> str:
+    """``architecture.weights`` of a backbone's training, or which helper network is trained."""
+    named = spec.get("backbone") or spec.get("network")
+    return named or f"{spec.get('architecture', '?')}.{spec.get('recipe', '?')}"
 
 
 def _when(holding: Holding) -> list[str]:
@@ -110,8 +111,9 @@ def _budget(spec: dict[str, Any]) -> str:
 
 
 def _trained(held: Sequence[Holding], names: _Names) -> str:
-    rows = [[backbone(h.spec), h.spec.get("seed"), _budget(h.spec), *_when(h)] for h in held]
-    return table(["backbone", "seed", "steps x images", *_WHEN], sorted(rows, key=str), right=(1, 4, 5))
+    rows = [[trained(h.spec), h.spec.get("seed"), _budget(h.spec), *_when(h)] for h in held]
+    what = "network" if held[0].kind == "network" else "backbone"
+    return table([what, "seed", "steps x images", *_WHEN], sorted(rows, key=str), right=(1, 4, 5))
 
 
 def _swept(held: Sequence[Holding], names: _Names) -> str:
@@ -146,7 +148,9 @@ def _others(held: Sequence[Holding], names: _Names) -> str:
     return table(["key", *_WHEN], [[holding.key, *_when(holding)] for holding in held], right=(2, 3))
 
 
-_TABLES = {"pretrain": _trained, "transfer": _trained, "sweep": _swept, "bootstrap": _resampled}
+#: Kinds of work that are trainings.
+_TRAININGS = ("network", "pretrain", "transfer")
+_TABLES = {**dict.fromkeys(_TRAININGS, _trained), "sweep": _swept, "bootstrap": _resampled}
 
 
 def _unfinished(held: Sequence[Holding], names: _Names) -> str:
@@ -164,8 +168,8 @@ def _what(holding: Holding, names: _Names) -> str:
         return holding.key
     if holding.kind == "sweep":
         return f"{names.model(spec['model'])}, {spec['task']}, {panel(spec)}"
-    if holding.kind in ("pretrain", "transfer"):
-        return ", ".join([backbone(spec), *([spec["task"]] if "task" in spec else []), f"seed {spec['seed']}"])
+    if holding.kind in _TRAININGS:
+        return ", ".join([trained(spec), *([spec["task"]] if "task" in spec else []), f"seed {spec['seed']}"])
     return holding.key
 
 
@@ -177,4 +181,4 @@ def _progress(holding: Holding) -> str:
     if holding.checkpoint:
         iterations = holding.spec.get("budget", {}).get("iterations", "?")
         return f"step {iteration_of(holding.checkpoint) or '?'} of {iterations}"
-    return "no checkpoint yet" if holding.kind in ("pretrain", "transfer") else "begun"
+    return "no checkpoint yet" if holding.kind in _TRAININGS else "begun"

@@ -14,7 +14,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,8 +26,8 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from robnb.data.prepared import INTERPOLATIONS
-from robnb.errors import UserError
 from robnb.evaluation.run_lengths import encode
+from robnb.models.execution import Execution
 from robnb.names import choose
 
 # After robnb.models.backbones, which registers the ops that mmdet and mmseg import.
@@ -38,43 +37,6 @@ from mmseg.structures import SegDataSample  # isort: skip
 
 #: How many of its best classes a classifier's prediction keeps.
 TOP = 5
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How a model is run. All of it can change a score in its last digits, so it is part of every result's key.
-
-    Attributes:
-        precision: "float32", or autocast to "bfloat16" or "float16".
-        channels_last: keep images and weights channel by channel for each pixel.
-        compile: compile the backbone with torch.compile.
-
-    Raises:
-        UserError: unknown precision.
-    """
-
-    precision: str = "float32"
-    channels_last: bool = False
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        choose(self.precision, PRECISIONS, "precision")
-
-    def prepared(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model in eval mode on the device, laid out and compiled."""
-        model = model.to(device)
-        if self.channels_last:
-            model = model.to(memory_format=torch.channels_last)
-        if self.compile:
-            model.backbone.forward = torch.compile(model.backbone.forward)
-        model.eval()  # mmdet's returns None
-        return model
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """The context that a forward pass runs in."""
-        kind = PRECISIONS[self.precision]
-        return torch.autocast(device.type, dtype=kind, enabled=kind is not None)
 
 
 @dataclass(frozen=True)
@@ -115,10 +77,10 @@ class ClassifierPredictor:
         model: nn.Module,
         scale: tuple[int, int],
         device: torch.device,
-        inference: Inference | None = None,
+        inference: Execution | None = None,
         interpolation: str = "bilinear",
     ) -> None:
-        self.inference, self.device = inference or Inference(), device
+        self.inference, self.device = inference or Execution(), device
         self.model = self.inference.prepared(model, device)
         kind = INTERPOLATIONS[choose(interpolation, INTERPOLATIONS, "interpolation")]
         self.resize = v2.Compose([v2.Resize(scale[0], interpolation=kind, antialias=True), v2.CenterCrop(scale[1])])
@@ -143,9 +105,9 @@ class _MmPredictor(ABC):
     data_sample: type[BaseDataElement]
 
     def __init__(
-        self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Inference | None = None
+        self, model: nn.Module, scale: tuple[int, int], device: torch.device, inference: Execution | None = None
     ) -> None:
-        self.inference, self.device, self.scale = inference or Inference(), device, scale
+        self.inference, self.device, self.scale = inference or Execution(), device, scale
         self.model = self.inference.prepared(model, device)
 
     @torch.inference_mode()
@@ -233,12 +195,3 @@ PREDICTORS = {
     "segmentation": SegmentorPredictor,
 }
 Predictor = ClassifierPredictor | DetectorPredictor | SegmentorPredictor
-
-
-def load_trained(model: nn.Module, path: Path) -> nn.Module:
-    """Fill a whole model from a file that robnb wrote; every tensor or nothing."""
-    try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-    except Exception as error:  # cut short, or not the file that was written: both are damage
-        raise UserError(f"{path} is damaged; delete the folder {path.parent} and run again.") from error
-    return model

@@ -14,8 +14,8 @@ from robnb.data.sources import Reader, TaskData
 from robnb.distributed import device
 from robnb.errors import UserError
 from robnb.evaluation.panels import PUBLISHED, Panel, Pixels, panels
-from robnb.evaluation.predict import Inference
 from robnb.evaluation.trained import TrainedModel
+from robnb.models.execution import Execution
 from robnb.names import CLEAN, choose
 from robnb.store import Spec, Store
 
@@ -52,7 +52,7 @@ class SweepSpec(Spec):
     replicate: int
     seed: int
     engine: str
-    inference: Inference
+    inference: Execution
     shard: int
     channels: str = "rgb"
     jpeg: int | None = None
@@ -100,7 +100,7 @@ class Sweep:
     jpeg: int | None = None
     replicates: int = 1
     limit: int | None = None
-    inference: Inference = field(default_factory=Inference)
+    inference: Execution = field(default_factory=Execution)
     batch_size: int | None = None
     shard: int = SHARD
 

@@ -12,8 +12,10 @@ from torch import nn
 
 from robnb.assets.hashes import sha256
 from robnb.errors import UserError
-from robnb.evaluation.predict import PREDICTORS, Inference, Predictor, load_trained
+from robnb.evaluation.predict import PREDICTORS, Predictor
 from robnb.models.architectures import BackboneName
+from robnb.models.execution import Execution
+from robnb.training import load_trained
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class TrainedModel:
         """Of the file of its weights, as it is now."""
         return sha256(self.path)
 
-    def predictor(self, device: torch.device, inference: Inference, sha256: str) -> Predictor:
+    def predictor(self, device: torch.device, inference: Execution, sha256: str) -> Predictor:
         """The model loaded on a device, ready to predict.
 
         Raises:
@@ -82,7 +84,7 @@ class ResidentModels:
         self._capacity = capacity
         self._loaded: OrderedDict[tuple, Predictor] = OrderedDict()
 
-    def predictor(self, model: TrainedModel, device: torch.device, inference: Inference, sha256: str) -> Predictor:
+    def predictor(self, model: TrainedModel, device: torch.device, inference: Execution, sha256: str) -> Predictor:
         """As `TrainedModel.predictor`, once for each file and way to run it."""
         key = (model.key, model.task, tuple(model.scale), model.interpolation, sha256, device, inference)
         if key not in self._loaded:

@@ -86,7 +86,8 @@ _TINY, _SMALL, _BASE = (96, (2, 2, 6, 2), (3, 6, 12, 24)), (96, (2, 2, 18, 2), (
     128, (2, 2, 18, 2), (4, 8, 16, 32),
 )  # fmt: skip
 
-#: Ours. Swin's sizes and drop-path rates are those of its authors' detectors.
+#: Ours. Swin's sizes and drop-path rates are those of its authors' detectors. The minis stand to each other as Tiny,
+#: Small and Base do: the second is deeper in the third stage, the third also wider.
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
@@ -95,6 +96,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         _resnet("resnet50", 50, slim=False),
         _swin("swin_nano", 16, (1, 1, 1, 1), (1, 2, 4, 8), window=4, drop_path_rate=0.0),
         _swin("swin_mini", 32, (1, 1, 2, 1), (2, 4, 8, 16), window=4, drop_path_rate=0.0),
+        _swin("swin_mini_small", 32, (1, 1, 6, 1), (2, 4, 8, 16), window=4, drop_path_rate=0.0),
+        _swin("swin_mini_base", 48, (1, 1, 6, 1), (3, 6, 12, 24), window=4, drop_path_rate=0.0),
         _swin("swin_tiny", *_TINY, 7, "swin_tiny_patch4_window7_224", drop_path_rate=0.2),
         _swin("swin_small", *_SMALL, 7, "swin_small_patch4_window7_224", drop_path_rate=0.2),
         _swin("swin_base", *_BASE, 7, "swin_base_patch4_window7_224", drop_path_rate=0.3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,21 +9,19 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from robnb import checkpoints
-from robnb.augment.regular import cross_entropy
+from robnb.augment.recipe import REGULAR, Augmenter, Recipe, Stateless
 from robnb.models import timm_nets
 from robnb.models.architectures import Architecture
 from robnb.models.backbones import MEAN, STD, build_backbone, fill_backbone, read_flat
-
-#: (logits of every view (V, N, C), labels (N,)) -> scalar loss.
-ViewLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from robnb.models.execution import Execution
 
 
 class Classifier(BaseModel):
     """Classifies uint8 RGB images; normalisation is part of the model.
 
-    Trained through mmengine's Runner on batches ``{"inputs": (N, V, 3, H, W) uint8, "labels": (N,) int64}``
-    where V is the number of views that the upstream recipe makes of an image. With ``frozen`` all but the last layer
-    gets no gradient and stays in eval mode: BN statistics, dropout and drop-path too.
+    Trained through mmengine's Runner on batches ``{"inputs": (N, 3, H, W) uint8, "labels": (N,) int64}``, plainly or by
+    the recipe that `learn_by` names. With ``frozen`` all but the last layer gets no gradient and stays in eval mode: BN
+    statistics, dropout and drop-path too.
 
     A ResNet and a slim Swin are mmdet's class (``backbone``), global average pooling and a linear layer (``head``).
     Any other is timm's own network with its own pooling and last layer, all of it under ``backbone``. So is a full-size
@@ -40,14 +37,13 @@ class Classifier(BaseModel):
         num_classes: int,
         *,
         frozen: bool = False,
-        view_loss: ViewLoss = cross_entropy,
         mean: tuple[float, float, float] = MEAN,
         std: tuple[float, float, float] = STD,
     ) -> None:
         super().__init__()
         self.architecture, self.num_classes = architecture, num_classes
         self.frozen = frozen
-        self.view_loss = view_loss
+        self.recipe, self.augmenter, self.execution = REGULAR, Stateless(REGULAR), Execution()
         if architecture.timm:
             rate = architecture.options.get("drop_path_rate")
             self.backbone = timm_nets.build(architecture.timm, num_classes, drop_path_rate=rate)
@@ -85,12 +81,19 @@ class Classifier(BaseModel):
             self.backbone.eval()
         return self
 
+    def learn_by(self, recipe: Recipe, augmenter: Augmenter, execution: Execution) -> Classifier:
+        """Train by this recipe from now on, run like this; returns itself."""
+        self.recipe, self.augmenter, self.execution = recipe, augmenter, execution
+        return execution.arranged(self)
+
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) uint8 RGB -> (N, C) logits."""
-        normalised = (images.float() - self.mean) / self.std
-        if self.architecture.timm:
-            return self.backbone(normalised)
-        return self.head(self.backbone(normalised)[-1].mean(dim=(2, 3)))
+        """(N, 3, H, W) RGB, uint8 or float in [0, 1] -> (N, C) float32 logits."""
+        pixels = images.float() if images.dtype == torch.uint8 else images * 255
+        normalised = (pixels - self.mean) / self.std
+        with self.execution.autocast(images.device):
+            if self.architecture.timm:
+                return self.backbone(normalised).float()
+            return self.head(self.backbone(normalised)[-1].mean(dim=(2, 3))).float()
 
     def forward(
         self, inputs: torch.Tensor, labels: torch.Tensor | None = None, mode: str = "tensor"
@@ -98,9 +101,9 @@ class Classifier(BaseModel):
         """mmengine's interface: ``loss`` gives a dict, ``predict`` and ``tensor`` the logits."""
         if mode != "loss":
             return self.logits(inputs)
-        views = inputs.transpose(0, 1)
+        views = self.augmenter.views(inputs, labels)
         logits = self.logits(views.flatten(0, 1)).unflatten(0, views.shape[:2])
-        return {"loss": self.view_loss(logits, labels)}
+        return {"loss": self.recipe.loss(logits, labels)}
 
 
 def load_published(model: Classifier, path: Path) -> Classifier:

@@ -23,33 +23,37 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 from torch.utils.data import Dataset, default_collate
 
-from robnb.augment import recipe_named
 from robnb.corruptions import Condition
+from robnb.data.crops import TrainingCrops
 from robnb.data.sources import TaskData
 from robnb.distributed import device
 from robnb.evaluation.panels import Pixels
-from robnb.evaluation.predict import Inference, load_trained
 from robnb.evaluation.spec import SHARD
 from robnb.evaluation.sweep import sweep
 from robnb.evaluation.trained import TrainedModel
 from robnb.models.architectures import architecture_named
-from robnb.models.classifier import Classifier
+from robnb.models.execution import Execution
 from robnb.names import CLEAN
 from robnb.planning.holdings import Holding, holdings
 from robnb.planning.rates import NOW, Rate
-from robnb.pretrain import PretrainSpec, TrainingCrops
+from robnb.pretrain import NetworkSpec, PretrainSpec
+from robnb.pretrain.train import learner
 from robnb.recipes.optimization import short_optimizer
+from robnb.speed.recipes import NETWORKS_FAMILY, random_networks, reconstruction
 from robnb.speed.stand_ins import make_sure
 from robnb.speed.timing import wait
 from robnb.store import Store
-from robnb.training import KeyedBatches, initialise, on_this_machine, state_of
+from robnb.training import KeyedBatches, initialise, load_trained, on_this_machine, state_of
 from robnb.transfer import TransferSpec, build_model, training_samples
 
+Training = PretrainSpec | NetworkSpec | TransferSpec
 #: How long a measurement may go on; a first step that takes longer is the measurement.
 SECONDS = 3.0
+#: How long an upstream training seems to be to its recipe: what ANT does at once, at times, grows with the length.
+_SHORT = 16
 
 
-def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: int) -> Rate:
+def training_rate(spec: Training, data: TaskData, workers: int) -> Rate:
     """Time training steps on as much of a batch as some seconds allow.
 
     Loading is timed too: it is added where no worker process does it, and shared out over them where some do.
@@ -68,7 +72,7 @@ def training_rate(spec: PretrainSpec | TransferSpec, data: TaskData, workers: in
         wait(str(device()))
         return (loaded - start) / images, (time.perf_counter() - loaded) / images
 
-    share = spec.budget.batch_size // spec.processes
+    share = spec.budget.batch_size // getattr(spec, "processes", 1)
     detects = isinstance(spec, TransferSpec) and spec.task == "detection"
     loading, training = _repeated(step, 1 if detects else min(2, share), share)  # BatchNorm needs two
     seconds = max(training, loading / workers) if workers else training + loading
@@ -91,20 +95,29 @@ def _repeated(step: Callable[[int], tuple[float, ...]], fewest: int, most: int) 
     return min(taken, key=sum)
 
 
-def _training(spec: PretrainSpec | TransferSpec, data: TaskData) -> tuple[nn.Module, Dataset, Callable]:
+def _training(spec: Training, data: TaskData) -> tuple[nn.Module, Dataset, Callable]:
     """The model with random weights, the training set, and how samples become a batch."""
-    if isinstance(spec, PretrainSpec):
-        recipe, images = recipe_named(spec.recipe), data.open("train")
-        build = partial(Classifier, architecture_named(spec.architecture), len(images.classes), view_loss=recipe.loss)
-        crops = TrainingCrops(images, recipe, spec.image_size, data.flip)
-        return initialise(build, 0), crops, default_collate
+    if not isinstance(spec, TransferSpec):
+        images = data.open("train")
+        crops = TrainingCrops(images, spec.image_size, data.flip, spec.crop)
+        return _upstream(spec, len(images.classes)), crops, default_collate
     model = initialise(partial(build_model, replace(spec, classes=len(data.classes))), 0)
     return model, training_samples(spec, data), default_collate if spec.task == "classification" else pseudo_collate
 
 
-def _optimizer(spec: PretrainSpec | TransferSpec) -> dict[str, Any]:
+def _upstream(spec: PretrainSpec | NetworkSpec, classes: int) -> nn.Module:
+    if isinstance(spec, NetworkSpec):
+        return reconstruction(spec.network, spec.image_size, spec.seed)
+    short = replace(spec, budget=replace(spec.budget, iterations=_SHORT))
+    with TemporaryDirectory() as folder:
+        return learner(short, classes, random_networks(short, Path(folder)))
+
+
+def _optimizer(spec: Training) -> dict[str, Any]:
     """The training's own, at a learning rate that leaves random weights finite."""
-    if isinstance(spec, PretrainSpec):
+    if isinstance(spec, NetworkSpec):
+        own = short_optimizer(NETWORKS_FAMILY, spec.budget.lr)
+    elif isinstance(spec, PretrainSpec):
         own = short_optimizer(architecture_named(spec.architecture).family, spec.budget.lr)
     else:
         own = on_this_machine(spec.training.optim_wrapper)
@@ -112,7 +125,7 @@ def _optimizer(spec: PretrainSpec | TransferSpec) -> dict[str, Any]:
 
 
 def sweep_rate(
-    model: TrainedModel, data: TaskData, conditions: Sequence[Condition], engine: str, inference: Inference
+    model: TrainedModel, data: TaskData, conditions: Sequence[Condition], engine: str, inference: Execution
 ) -> Rate:
     """Time a sweep over some clean images, and the corruptions of one image.
 
@@ -150,7 +163,7 @@ def _with_random_weights(model: TrainedModel, folder: Path) -> TrainedModel:
     return replace(model, path=folder / "weights.pth", load=load_trained)
 
 
-def _small_sweep(model: TrainedModel, data: TaskData, images: int, inference: Inference, folder: Path) -> Holding:
+def _small_sweep(model: TrainedModel, data: TaskData, images: int, inference: Execution, folder: Path) -> Holding:
     """What a clean sweep leaves in ``folder``/store, which is emptied first."""
     store = Store(folder / "store")
     shutil.rmtree(store.root / "sweep", ignore_errors=True)

@@ -41,7 +41,10 @@ STEPS: dict[str, tuple[Transfer, ...]] = {
     "05_finetuning_lr": tuple(step._replace(rates=True) for step in _BOTH),
     "06_prime": tuple(step._replace(primes=(False, True)) for step in _BOTH),
     "authors_models": (),
+    "00_pretrain": (),
 }
+#: The notebook that also trains and scores Regular for as long as each recipe costs.
+WITH_CONTROLS = "00_pretrain"
 #: (test images, classes) of the paper's data sets.
 PAPER_SIZES = {
     "upstream": (50_000, 1000), "detection": (5000, 80), "segmentation": (2000, 150), "classification": (10_000, 10),
@@ -97,10 +100,9 @@ class Outlook(Study):
         Raises:
             UserError: a miniworld that is there is damaged.
         """
-        return self._paper() if self.data == "paper" else self._miniworld()
+        return self._paper() if self.data == "paper" else self._miniworld(MiniworldSpec(**self._miniworld_counts()))
 
-    def _miniworld(self) -> dict[str, TaskData]:
-        spec = MiniworldSpec(**self._miniworld_counts())
+    def _miniworld(self, spec: MiniworldSpec) -> dict[str, TaskData]:
         below = self.folder.parent / "data"
         root = below / spec.folder_name
         if root.is_dir():
@@ -137,10 +139,9 @@ class Outlook(Study):
         """The training behind each model that was asked for, by the model's key; published weights have none."""
         return {}
 
-    def _pretrained(self, name: str, seed: int) -> TrainedModel:
-        spec = self.pretrain_spec(name, seed)
+    def _trained_upstream(self, spec: PretrainSpec, data: TaskData, start: Path | None) -> Path:
         self.trainings[spec.key] = spec
-        return self._upstream(spec, self._weights_of(spec))
+        return self._weights_of(spec)
 
     def _trained_here(self, upstream: TrainedModel, spec: TransferSpec) -> Path:
         self.trainings[spec.key] = spec.trained
@@ -152,8 +153,10 @@ class Outlook(Study):
     def sweeps(self) -> list[Sweep]:
         """Everything that the notebook scores, upstream first."""
         backbones = self.pretrain() if "upstream" in self.budgets else []
+        if self.notebook == WITH_CONTROLS:
+            backbones = backbones + self.controls()[0]
         models = [backbones, *(self._transfers(backbones, step) for step in STEPS[self.notebook])]
-        if not STEPS[self.notebook]:
+        if self.trained and not STEPS[self.notebook]:
             models += [self.released(task) for task in self.budgets]
         return [self.sweep_of(of_a_task) for of_a_task in models if of_a_task]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,14 @@ from robnb.planning.holdings import Holding, holdings, iteration_of
 from robnb.planning.measure import sweep_rate, training_rate
 from robnb.planning.outlook import AbsentData, Outlook
 from robnb.planning.rates import Rate, Rates, StoreRates, devices, images_of
+from robnb.pretrain import PretrainSpec
 from robnb.store import Spec
 
 DONE, BEGUN, LEFT = "done", "begun", "left"
 #: Given a sentence on what is being measured, which may take a while.
 Say = Callable[[str], None]
+#: What a store holds, by kind and key.
+Held = dict[tuple[str, str], Holding]
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,13 @@ def _with_rate(piece: Piece, rates: Rates) -> Piece:
     return piece if piece.state == DONE else replace(piece, rate=rates.of(piece.spec, piece.units, piece))
 
 
-def _steps(outlook: Outlook, sweep: Sweep, held: dict[tuple[str, str], Holding]) -> Iterator[Step]:
+def _steps(outlook: Outlook, sweep: Sweep, held: Held) -> Iterator[Step]:
     task, regime = sweep.models[0].task, sweep.models[0].regime
     name = "upstream" if task == "upstream" else f"{task}, {regime}"
     trained_here = [model for model in sweep.models if model.key in outlook.trainings]  # the others are published
     if trained_here:
-        yield Step(f"{name}: training", tuple(_training(outlook, model, held) for model in trained_here))
+        trainings = _trainings(outlook, trained_here, held)
+        yield Step(f"{name}: training", tuple(_training(outlook, what, task, spec, held) for what, spec in trainings))
     title = (
         f"{name}: scoring on {len(sweep.reader):,} images x {sum(len(p.conditions) for p in sweep.panels)} conditions"
     )
@@ -118,18 +122,39 @@ def _name(outlook: Outlook, model: TrainedModel) -> str:
     return f"{model.backbone}, seed {model.seed}" if len(outlook.training_seeds) > 1 else str(model.backbone)
 
 
-def _training(outlook: Outlook, model: TrainedModel, held: dict[tuple[str, str], Holding]) -> Piece:
-    spec = outlook.trainings[model.key]
+def _trainings(outlook: Outlook, models: Sequence[TrainedModel], held: Held) -> list[tuple[str, Spec]]:
+    """The names and keys of all trainings behind some models, each once and after those that it needs."""
+    own = {model.key: _name(outlook, model) for model in models}
+    found: dict[str, tuple[str, Spec]] = {}
+    for key, name in own.items():
+        for what, spec in _with_needs(name, outlook.trainings[key], held):
+            found.setdefault(spec.key, (own.get(spec.key, what), spec))
+    return list(found.values())
+
+
+def _with_needs(what: str, spec: Spec, held: Held) -> Iterator[tuple[str, Spec]]:
+    """A training behind what it needs. What a finished one needed is named only if it is kept."""
+    if isinstance(spec, PretrainSpec):
+        needs = [(f"{one.network} network", one) for one in spec.networks]
+        needs += [(f"{spec.parent.architecture}.{spec.parent.recipe}", spec.parent)] if spec.parent else []
+        finished = (spec.kind, spec.key) in held and held[spec.kind, spec.key].finished
+        for name, need in needs:
+            if not finished or (need.kind, need.key) in held:
+                yield from _with_needs(f"{name}, for {what}", need, held)
+    yield what, spec
+
+
+def _training(outlook: Outlook, what: str, task: str, spec: Spec, held: Held) -> Piece:
     units = spec.budget.iterations * spec.budget.batch_size
     piece = Piece(
-        what=_name(outlook, model),
+        what=what,
         spec=spec,
-        task=model.task,
+        task=task,
         measure=partial(training_rate, spec, workers=outlook.workers),
         units=units,
         left=units,
         state=LEFT,
-        devices=devices(spec.processes),
+        devices=devices(getattr(spec, "processes", 1)),
     )
     found = held.get((spec.kind, spec.key))
     if found is None:
@@ -142,9 +167,7 @@ def _training(outlook: Outlook, model: TrainedModel, held: dict[tuple[str, str],
     return replace(piece, left=left, state=BEGUN, progress=progress, bytes=found.bytes)
 
 
-def _sweep(
-    outlook: Outlook, sweep: Sweep, model: TrainedModel, panel: Panel, held: dict[tuple[str, str], Holding]
-) -> Piece:
+def _sweep(outlook: Outlook, sweep: Sweep, model: TrainedModel, panel: Panel, held: Held) -> Piece:
     spec = sweep.spec(model, panel)
     # Published copies are only decoded; what corrupting takes here is an upper bound of that.
     engine = "fast" if sweep.engine == PUBLISHED else sweep.engine

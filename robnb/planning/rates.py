@@ -97,12 +97,15 @@ class StoreRates:
         if spec["kind"] == "sweep":
             alike = ("task", "scale", "inference", "engine")
             return self._architectures.get(spec["model"]), *(spec.get(name) for name in alike)
-        alike = ("recipe", "prime", "image_size", "task", "regime", "scale", "classes")
+        alike = ("recipe", "network", "prime", "image_size", "execution", "task", "regime", "scale", "classes")
         return _architecture(spec), *(spec.get(name) for name in alike)
 
 
 def _architecture(spec: dict[str, Any]) -> str:
-    return spec.get("architecture") or BackboneName.parse(spec["backbone"]).architecture
+    """Of the backbone that is trained; "" for a helper network, which has none."""
+    if "backbone" in spec:
+        return BackboneName.parse(spec["backbone"]).architecture
+    return spec.get("architecture", "")
 
 
 def _training_rate(holding: Holding) -> list[tuple[int, Rate]]:

@@ -8,21 +8,33 @@ from robnb.plots.pictures import corruption_grid, prime_samples, samples
 from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
 from robnb.plots.series import drops_along, scores_along
 from robnb.plots.timings import speed
+from robnb.plots.trainings import (
+    clean_against_corrupted,
+    differences_by_category,
+    drops_beside_controls,
+    recipe_samples,
+    under_attack,
+)
 
 __all__ = [
     "agreement",
+    "clean_against_corrupted",
     "clean_and_corrupted",
     "corruption_grid",
     "differences",
+    "differences_by_category",
     "drop_by_category",
     "drop_by_corruption",
     "drop_by_task",
     "drops_along",
+    "drops_beside_controls",
     "prime_samples",
+    "recipe_samples",
     "samples",
     "save",
     "scores_along",
     "speed",
+    "under_attack",
 ]
 
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind", rc={"figure.dpi": 110})

@@ -180,8 +180,8 @@ class Benchmark:
 
         speed.csv has the tables of all sizes, timings.csv every condition of every engine, gpu.csv the GPU's table,
         calibration.csv the calibration, and speed.md and calibration.md the same to be read. What was measured end to
-        end goes into a CSV file each (race, stages, growth, training, options) and sweep.md. Each row carries the
-        profile.
+        end goes into a CSV file each (race, stages, growth, training, recipes, executions, options) and sweep.md. Each
+        row carries the profile.
 
         Args:
             cpu, gpu, calibrated: what `cpu`, `gpu` and `calibration` gave.

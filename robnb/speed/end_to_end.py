@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import pandas as pd
 import torch
 
 from robnb import parameters
+from robnb.augment import recipe_named
+from robnb.augment.deepaugment import network_for
+from robnb.augment.recipe import REGULAR
 from robnb.corruptions import MIN_SIDE, Condition
 from robnb.corruptions.conditions import conditions
 from robnb.data.sources import TaskData
@@ -20,7 +23,8 @@ from robnb.errors import UserError
 from robnb.evaluation.trained import TrainedModel
 from robnb.models.architectures import BackboneName
 from robnb.names import choose
-from robnb.speed import report, stages, stand_ins, sweep_report, sweep_speed, training_speed
+from robnb.pretrain import PretrainSpec
+from robnb.speed import recipes, report, stages, stand_ins, sweep_report, sweep_speed, training_speed
 from robnb.speed.sweep_speed import Case
 from robnb.transfer import TransferSpec
 
@@ -56,6 +60,10 @@ class EndToEnd:
     options_tried: list[str]
     option_images: int
     option_corruptions: list[str]
+    recipes_tried: list[str]
+    recipe_size: int
+    recipe_batch: int
+    recipe_steps: int
 
     @classmethod
     def from_notebook(cls, namespace: dict[str, Any]) -> EndToEnd:
@@ -71,6 +79,9 @@ class EndToEnd:
                 raise UserError(f"{what} should be at least {least}, not {getattr(self, what)}.")
         for option in self.options_tried:
             choose(option, sweep_speed.OPTIONS, "way to run a model")
+        for recipe in self.recipes_tried:
+            for network in recipe_named(recipe).networks:
+                network_for(network, self.recipe_size)
         if min(self.growth_processes, default=1) < 1:
             raise UserError(f"growth_processes should be numbers of at least 1, not {self.growth_processes}.")
         for what in ("r50_size", "r50_scale"):
@@ -157,6 +168,40 @@ class EndToEnd:
         sentence = sweep_report.training_sentence(iterations)
         return self._kept("training", iterations, sweep_report.training_table(iterations), sentence)
 
+    def recipes(self, spec: PretrainSpec, data: TaskData) -> pd.DataFrame:
+        """`robnb.speed.recipes.compare` of upstream training by Regular and all that are tried, and their helpers.
+
+        Args:
+            spec: of the training of an upstream classifier; its size, batch and length are replaced by the parameters.
+        """
+        names, timed = list(dict.fromkeys([REGULAR.name, *self.recipes_tried])), self._timed(spec)
+        steps = recipes.compare(timed, data, [(name, recipes.FLOAT32) for name in names])
+        helpers = recipes.helpers(timed, data, names)
+        return pd.concat([steps, helpers], ignore_index=True) if len(helpers) else steps
+
+    def recipe_text(self, steps: pd.DataFrame) -> str:
+        """The recipes as a table with what it says."""
+        return self._kept("recipes", steps, sweep_report.recipe_table(steps), sweep_report.recipe_sentence(steps))
+
+    def executions(self, spec: PretrainSpec, data: TaskData, steps: pd.DataFrame) -> pd.DataFrame:
+        """As `recipes`, of Regular and the slowest recipe, run in the ways that the options allow.
+
+        Args:
+            steps: what `recipes` gave.
+        """
+        names = dict.fromkeys([REGULAR.name, sweep_report.slowest_recipe(steps)])
+        tried = [(name, way) for name in names for way in recipes.ways(self.options_tried)]
+        return recipes.compare(self._timed(spec), data, tried)
+
+    def execution_text(self, steps: pd.DataFrame) -> str:
+        """The ways to train as a table with what it says."""
+        sentence = sweep_report.execution_sentence(steps)
+        return self._kept("executions", steps, sweep_report.execution_table(steps), sentence)
+
+    def _timed(self, spec: PretrainSpec) -> PretrainSpec:
+        budget = replace(spec.budget, iterations=self.recipe_steps, batch_size=self.recipe_batch)
+        return replace(spec, image_size=self.recipe_size, budget=budget, processes=1)
+
     def options(self, models: Sequence[TrainedModel], tasks: dict[str, TaskData]) -> pd.DataFrame:
         """`robnb.speed.sweep_speed.options`."""
         pairs = [(model, tasks[model.task]) for model in models]
@@ -189,10 +234,12 @@ class EndToEnd:
         return [f"## {name.title()}\n\n{text}" for name, text in self._texts.items()]
 
 
-#: The least that a parameter may be: a first iteration is not counted, so there must be another.
+#: The least that a parameter may be: a first iteration is not counted, so there must be another; BatchNorm needs two
+#: images.
 _LEAST = {
     "sweep_images": 1, "sweep_rounds": 1, "loader_workers": 0, "stage_images": 1, "growth_images": 2, "r50_images": 1,
-    "r50_detections": 1, "training_iterations": 2, "option_images": 1,
+    "r50_detections": 1, "training_iterations": 2, "option_images": 1, "recipe_size": MIN_SIDE, "recipe_batch": 2,
+    "recipe_steps": 1,
 }  # fmt: skip
 #: One value of the right type for each parameter, for `check_parameters`.
 _EXAMPLES: dict[str, Any] = {
@@ -200,5 +247,5 @@ _EXAMPLES: dict[str, Any] = {
     "sweep_severities": [0], "sweep_rounds": 0, "loader_workers": 0, "stage_images": 0, "growth_images": 0,
     "growth_processes": [0], "r50_images": 0, "r50_size": [0], "r50_scale": [0], "r50_corruptions": [""],
     "r50_detections": 0, "training_iterations": 0, "options_tried": [""], "option_images": 0,
-    "option_corruptions": [""],
+    "option_corruptions": [""], "recipes_tried": [""], "recipe_size": 0, "recipe_batch": 0, "recipe_steps": 0,
 }  # fmt: skip

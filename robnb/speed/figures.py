@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from robnb.speed.stages import STAGES
-from robnb.speed.sweep_report import stage_table
+from robnb.speed.sweep_report import recipe_table, stage_table
 
 
 def where_time_goes(stages: pd.DataFrame) -> Figure:
@@ -57,4 +57,23 @@ def growth(growth: pd.DataFrame) -> Figure:
     right.barh(names, largest["seconds"], color=sns.color_palette("colorblind")[0])
     right.invert_yaxis()
     right.set(xlabel="seconds for all of both", title="where (starting the workers included)")
+    return figure
+
+
+def recipes(steps: pd.DataFrame) -> Figure:
+    """A bar for each recipe over Regular's time, stacked from the making of views and the rest; a mark at the passes.
+
+    Args:
+        steps: `robnb.speed.recipes.COLUMNS`.
+    """
+    table = recipe_table(steps)
+    share = table["views (ms)"] / (table["views (ms)"] + table["the rest (ms)"])
+    views, colours = table["time / regular"] * share, sns.color_palette("colorblind")
+    figure, axis = plt.subplots(figsize=(6.6, 0.9 + 0.34 * len(table)), layout="constrained")
+    axis.barh(table.index, views, color=colours[1], label="making the views")
+    axis.barh(table.index, table["time / regular"] - views, left=views, color=colours[0], label="learning from them")
+    axis.scatter(table["passes"], table.index, marker="|", s=180, color="black", label="passes, counted", zorder=3)
+    axis.invert_yaxis()
+    axis.set(xlabel="time of a training image / Regular's")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure

@@ -22,8 +22,8 @@ from robnb.distributed import device
 from robnb.evaluation import records, shards
 from robnb.evaluation.compute import BATCH_SIZE
 from robnb.evaluation.panels import Pixels, batches, panels
-from robnb.evaluation.predict import Inference
 from robnb.evaluation.scoring import score
+from robnb.models.execution import Execution
 from robnb.speed.peer_sweep import PEER, PeerSweep, quiet_and_repaired
 from robnb.speed.sweep_speed import OURS, Case
 from robnb.speed.timing import wait
@@ -96,7 +96,7 @@ def our_stages(case: Case, folder: Path) -> dict[str, float]:
     folder.mkdir(parents=True, exist_ok=True)
     where = device()
     watch = Watch(where)
-    predictor = case.model.predictor(where, Inference(), case.model.sha256())
+    predictor = case.model.predictor(where, Execution(), case.model.sha256())
     predictor.prediction = watch.around(predictor.prediction, "encode")
     reader = case.data.open("test", case.images)
     samples: list[Sample] = []

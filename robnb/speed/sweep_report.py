@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robnb.augment.recipe import REGULAR
 from robnb.speed.peer_sweep import PEER
+from robnb.speed.recipes import FLOAT32, HELPER
 from robnb.speed.stages import STAGES
 from robnb.speed.sweep_speed import OURS
 from robnb.speed.training_speed import FROZEN, ZERO_LR
@@ -17,6 +19,8 @@ TRAINING_AIM = 1.5
 UNCHANGED = 0.05
 #: mmdet rounds AP to a tenth of a percent.
 ROUNDED = 0.05
+#: A way to train helps if it makes so many times as many steps a second: less is hard to tell from noise.
+HELPS = 1.05
 
 
 def race_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -172,4 +176,81 @@ def option_sentence(options: pd.DataFrame) -> str:
         lines.append(
             f"- {option}: {verdict} {UNCHANGED:g} points (largest {change:.3f}), {speed:.2f} times as fast: {default}."
         )
+    return "\n".join(lines)
+
+
+def recipe_table(steps: pd.DataFrame) -> pd.DataFrame:
+    """What a training image costs by each recipe in float32: means over the steps.
+
+    Args:
+        steps: `robnb.speed.recipes.COLUMNS`; Regular is among the recipes.
+
+    Returns:
+        A row per recipe: images per second; the time over Regular's; what that should be by counting the passes; and
+        milliseconds per image in which the recipe makes its views, and of all the rest.
+    """
+    plain = steps[steps["way"] == FLOAT32]
+    total = plain.groupby("recipe", sort=False)[["images", "seconds", "views"]].sum()
+    each = total["seconds"] / total["images"]
+    views = total["views"] / total["images"]
+    frame = pd.DataFrame({"images/s": 1 / each, "time / regular": each / each[REGULAR.name]})
+    frame["passes"] = plain.groupby("recipe")["passes"].first()
+    return frame.assign(**{"views (ms)": 1000 * views, "the rest (ms)": 1000 * (each - views)})
+
+
+def recipe_sentence(steps: pd.DataFrame) -> str:
+    """What `recipe_table` says beside what counting the passes says, and helper networks' part, as a Markdown list."""
+    table, lines = recipe_table(steps), []
+    for recipe, row in table.drop(REGULAR.name).iterrows():
+        share = 100 * row["views (ms)"] / (row["views (ms)"] + row["the rest (ms)"])
+        lines.append(
+            f"- {recipe}: **{row['time / regular']:.2f} times** Regular's time, {row['passes']:.2f} by counting passes;"
+            f" {share:.0f} % of it makes the views."
+        )
+    helping = steps[steps["way"] == HELPER].groupby("recipe", sort=False)[["seconds", "images"]].sum()
+    for network, (seconds, images) in helping.iterrows():
+        times = seconds / images * table.loc[REGULAR.name, "images/s"]
+        lines.append(
+            f"- The helper network {network} is trained once for all backbones: an image takes {times:.2f} times "
+            "Regular's time."
+        )
+    return "\n".join(lines)
+
+
+def slowest_recipe(steps: pd.DataFrame) -> str:
+    """The recipe whose images take longest."""
+    return str(recipe_table(steps)["time / regular"].idxmax())
+
+
+def execution_table(steps: pd.DataFrame) -> pd.DataFrame:
+    """Images per second of each recipe run each way, and how many times as fast as in float32 that is.
+
+    Args:
+        steps: `robnb.speed.recipes.COLUMNS`; float32 comes first.
+
+    Returns:
+        A row per way, two columns per recipe; NaN where a way could not be had.
+    """
+    order = steps["way"].unique()
+    frame = pd.DataFrame(index=pd.Index(order, name="way"))
+    for recipe in steps["recipe"].unique():
+        total = steps[steps["recipe"] == recipe].groupby("way")[["images", "seconds"]].sum(min_count=1)
+        rate = (total["images"] / total["seconds"]).reindex(order)
+        frame[f"{recipe} (images/s)"], frame[f"{recipe} / {FLOAT32}"] = rate, rate / rate[FLOAT32]
+    return frame
+
+
+def execution_sentence(steps: pd.DataFrame) -> str:
+    """Which ways help, and why others could not be tried: a Markdown list."""
+    table, failed = execution_table(steps), steps[steps["seconds"].isna()]
+    lines = []
+    for way, row in table.iloc[1:].iterrows():
+        faster = {recipe: row[f"{recipe} / {FLOAT32}"] for recipe in steps["recipe"].unique()}
+        helped = [recipe for recipe, times in faster.items() if times >= HELPS]
+        times = ", ".join(f"{recipe} {times:.2f} times" for recipe, times in faster.items() if pd.notna(times))
+        if times:
+            verdict = f"it helps {' and '.join(helped)}" if helped else "it does not help here"
+            lines.append(f"- {way}: {times} as fast as in {FLOAT32}: {verdict}.")
+        for one in failed[failed["way"] == way].itertuples():
+            lines.append(f"- {way} could not be tried with {one.recipe}: {one.reason}.")
     return "\n".join(lines)

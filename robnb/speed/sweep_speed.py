@@ -13,9 +13,9 @@ import torch
 
 from robnb.corruptions import Condition
 from robnb.data.sources import TaskData
-from robnb.evaluation.predict import Inference
 from robnb.evaluation.sweep import sweep
 from robnb.evaluation.trained import TrainedModel
+from robnb.models.execution import Execution
 from robnb.speed.engines import OURS
 from robnb.speed.peer_sweep import PEER, PeerSweep
 from robnb.store import Store
@@ -28,11 +28,11 @@ GROWTH_COLUMNS = ["what", "images", "conditions", "processes", "seconds"]
 OPTION_COLUMNS = ["option", "metric", "corruption", "severity", "value", "seconds", "reason"]
 #: How the models of the study are run, and what else could be chosen.
 OPTIONS = {
-    "float32": Inference(),
-    "bfloat16": Inference(precision="bfloat16"),
-    "float16": Inference(precision="float16"),
-    "channels_last": Inference(channels_last=True),
-    "torch.compile": Inference(compile=True),
+    "float32": Execution(),
+    "bfloat16": Execution(precision="bfloat16"),
+    "float16": Execution(precision="float16"),
+    "channels_last": Execution(channels_last=True),
+    "torch.compile": Execution(compile=True),
 }
 
 
@@ -173,7 +173,7 @@ def options(
     conditions: Sequence[Condition],
     images: int,
     folder: Path,
-    inferences: dict[str, Inference],
+    inferences: dict[str, Execution],
 ) -> pd.DataFrame:
     """Scores and time of every way to run the models: `OPTION_COLUMNS`.
 
@@ -189,7 +189,7 @@ def options(
         try:
             rows += _option(option, inference, models, conditions, images, Sweeps(folder))
         except Exception as error:  # a missing compiler, an operation without a kernel for the type: all kinds
-            if inference == Inference():
+            if inference == Execution():
                 raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
             rows.append({"option": option, "value": float("nan"), "seconds": float("nan"), "reason": reason})
@@ -198,7 +198,7 @@ def options(
 
 def _option(
     option: str,
-    inference: Inference,
+    inference: Execution,
     models: Sequence[tuple[TrainedModel, TaskData]],
     conditions: Sequence[Condition],
     images: int,

@@ -31,6 +31,7 @@ from robnb.tables.scores import (
     save,
     with_intervals,
 )
+from robnb.tables.trainings import attack_sentences, attack_table, beside_controls, cost_table, recipe_sentences
 
 __all__ = [
     "ARM",
@@ -40,8 +41,12 @@ __all__ = [
     "UNDEFINED",
     "against_baseline",
     "agreement_sentences",
+    "attack_sentences",
+    "attack_table",
+    "beside_controls",
     "beside_paper",
     "cell",
+    "cost_table",
     "grid_cells",
     "grid_status",
     "label",
@@ -51,6 +56,7 @@ __all__ = [
     "prime_beside_paper",
     "rank_agreement",
     "rank_table",
+    "recipe_sentences",
     "save",
     "sentences",
     "several_regimes",

@@ -15,6 +15,8 @@ _WEIGHTS = {
 _SWINS = {
     "swin_nano": "Swin (nano)",
     "swin_mini": "Swin (mini)",
+    "swin_mini_small": "Swin (mini, S)",
+    "swin_mini_base": "Swin (mini, B)",
     "swin_tiny": "Swin-T",
     "swin_small": "Swin-S",
     "swin_base": "Swin-B",
@@ -22,7 +24,12 @@ _SWINS = {
 }
 _RESNETS = ("resnet_nano", "resnet_mini", "resnet50")
 #: What a Swin's weights add to its name; what it was usually trained on adds nothing.
-_PRETRAINED_ON = {"in22k": "IN-22k", "in22k_ft_in1k": "IN-22k, then IN-1k", "in1k_openmmlab": "OpenMMLab's"}
+_PRETRAINED_ON = {
+    "regular_larger": "larger set",
+    "in22k": "IN-22k",
+    "in22k_ft_in1k": "IN-22k, then IN-1k",
+    "in1k_openmmlab": "OpenMMLab's",
+}
 #: Adversarial training: the radius of its L2 ball.
 _L2 = "l2_eps"
 #: What stands between a model's weights and how they were transferred, where that is not the usual way.

@@ -1,8 +1,8 @@
 """PRIME (Modas et al., ECCV 2022, arXiv:2112.13547): chains of random primitives, mixed with the image.
 
-mixed = (1 - m) image + m sum_i w_i chain_i(image), with w ~ Dirichlet(1, ..., 1) and m ~ Beta(1, 1) for each image. A
-chain applies one to three primitives; each is chosen uniformly for each image and chain. What the primitives draw once
-per call is shared by all images and chains of that step, as in the release.
+A chain applies one to three primitives; each is chosen uniformly for each image and chain, and chains are mixed as
+`robnb.augment.mixture` says. What the primitives draw once per call is shared by all images and chains of that step, as
+in the release.
 
 Normalisation does not appear: it is affine and the weights sum to one, so it may come before the mixing, as in the
 release, or after it, as here.
@@ -20,11 +20,12 @@ from typing import Protocol
 import torch
 
 from robnb.augment.augmix import AugMix
+from robnb.augment.mixture import drawn_weights, mixed
 from robnb.augment.prime.colour import SmoothColour
 from robnb.augment.prime.diffeomorphism import Diffeomorphism
 from robnb.augment.prime.filters import RandomFilter
 from robnb.augment.prime.pixels import unit
-from robnb.augment.regular import cross_entropy
+from robnb.augment.recipe import Recipe, cross_entropy
 from robnb.errors import UserError
 
 #: The longest chain when depth is random.
@@ -73,7 +74,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Prime:
+class Prime(Recipe):
     """PRIME with the release's ImageNet values.
 
     Attributes:
@@ -88,6 +89,7 @@ class Prime:
     """
 
     name: str = "prime"
+    parent: str = "regular"
     primitives: tuple[Primitive, ...] = (Diffeomorphism(), SmoothColour(), RandomFilter())
     width: int = 3
     depth: int = -1
@@ -103,16 +105,19 @@ class Prime:
         if self.consistency < 0:
             raise UserError(f"PRIME's consistency is {self.consistency}: give 0 (no such term) or a positive weight.")
 
+    @property
+    def passes(self) -> float:
+        """One, or three with JSD."""
+        return 3.0 if self.consistency else 1.0
+
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """All random choices for ``count`` images; tensors stay on the generator's device unless `Draw` says CPU."""
         device, rows = generator.device, count * self.width
-        # Exponential variables over their sum are Dirichlet(1, ..., 1); Beta(1, 1) is uniform.
-        weights = torch.empty((count, self.width), device=device).exponential_(generator=generator)
-        share = torch.rand(count, generator=generator, device=device)
+        weights, share = drawn_weights(count, self.width, generator)
         steps = MAX_DEPTH if self.depth == -1 else self.depth
         shallowest = 1 if self.depth == -1 else self.depth
         return Draw(
-            weights=weights / weights.sum(dim=1, keepdim=True),
+            weights=weights,
             share=share,
             depths=torch.randint(shallowest, steps + 1, (rows,), generator=generator, device=device).cpu(),
             choices=torch.randint(len(self.primitives), (steps, rows), generator=generator, device=device).cpu(),
@@ -160,11 +165,7 @@ class Prime:
     def _mixed(self, images: torch.Tensor, draw: Draw, first: int) -> torch.Tensor:
         chains = self._chains(images, draw, first * self.width).unflatten(0, (len(images), self.width))
         of_these = slice(first, first + len(images))
-        weights, share = draw.weights[of_these].to(images.device), draw.share[of_these].to(images.device)
-        mixture = chains[:, 0] * weights[:, 0, None, None, None]
-        for i in range(1, self.width):
-            mixture.addcmul_(chains[:, i], weights[:, i, None, None, None])
-        return torch.lerp(unit(images), mixture, share[:, None, None, None])
+        return mixed(unit(images), chains, draw.weights[of_these], draw.share[of_these])
 
     def _chains(self, images: torch.Tensor, draw: Draw, first: int) -> torch.Tensor:
         """(B, 3, H, W) -> (B * width, 3, H, W) float32; ``first`` is the first row of the draw that is meant."""
