@@ -58,10 +58,10 @@ backbones = [
     "resnet_mini.deepaug_augmix",
     "resnet_mini.prime",
     "resnet_mini.l2_eps0",
+    "resnet_mini.l2_eps0.1",
     "resnet_mini.l2_eps0.25",
     "resnet_mini.l2_eps0.5",
     "resnet_mini.l2_eps1",
-    "resnet_mini.l2_eps2",
     "swin_mini.regular",
     "swin_mini_small.regular",
     "swin_mini_base.regular",
@@ -105,7 +105,7 @@ attack_images = 100  # test images attacked, from the first; None attacks the wh
 # notebook here with one sentence.
 
 # %%
-study = Study.from_notebook("00_pretrain", {**globals(), "In": []})  # the study does not know of attack_*
+study = Study.from_notebook("00_pretrain", globals(), others=["attack_radii", "attack_steps", "attack_images"])
 upstream_data = study.tasks["upstream"]
 
 # %% [markdown]

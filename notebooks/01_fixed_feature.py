@@ -140,9 +140,9 @@ plots.save(grid, study.folder, "corruptions")
 # %% [markdown]
 # ## Upstream: where the backbones come from
 #
-# Each backbone first learns to classify. *Regular* is plain training. *ANT* goes on from it, on images under noise that a
-# small network learns to make as harmful as it can. *DeepAugment* sends images through networks whose weights were
-# tampered with, *AugMix* (the + of DeepAug+) mixes chains of image operations and asks for consistent answers. The Swin
+# Each backbone first learns to classify. *Regular* is plain training. *ANT* goes on from it, on images under noise that
+# a small network learns to make as harmful as it can. *DeepAugment* sends images through networks whose weights were
+# tampered with; *AugMix* (the + of DeepAug+) mixes chains of image operations and asks for consistent answers. The Swin
 # is trained plainly, and differs in its architecture. None of them sees a test corruption in training; but ANT's noise
 # is close to the noise category, as it is in the paper. Notebook 00_pretrain says what each recipe gives and costs.
 #

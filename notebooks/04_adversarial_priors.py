@@ -51,10 +51,10 @@ miniworld = {
 }  # images to make per split
 backbones = [
     "resnet_mini.l2_eps0",
+    "resnet_mini.l2_eps0.1",
     "resnet_mini.l2_eps0.25",
     "resnet_mini.l2_eps0.5",
     "resnet_mini.l2_eps1",
-    "resnet_mini.l2_eps2",
 ]  # architecture.weights; l2_eps and the radius of adversarial training
 trained = []  # published transferred models to use instead of training: names, or authors (the paper's 24) | public
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital

@@ -131,18 +131,21 @@ def products_folder(outputs: str, profile: str, notebook: str) -> Path:
     return (Path(outputs) if outputs else REPOSITORY / "outputs") / profile / notebook
 
 
-def taken_from(namespace: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+def taken_from(namespace: dict[str, Any], names: Collection[str], others: Collection[str] = ()) -> dict[str, Any]:
     """The parameters called ``names`` out of a notebook's globals, as far as they are there.
 
     papermill only logs a misspelt parameter. Here it is an error: the cell that papermill injects is found in
     IPython's input history, and every name it sets must be a parameter.
+
+    Args:
+        others: further parameters of the notebook, which it reads itself.
 
     Raises:
         UserError: the injected cell sets another name.
     """
     there = sorted(set(names) & set(namespace))
     for injected in injected_names(namespace.get("In", [])):
-        choose(injected, there, "parameter")
+        choose(injected, [*there, *others], "parameter")
     return {name: namespace[name] for name in there}
 
 

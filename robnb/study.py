@@ -8,6 +8,7 @@ store.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -43,10 +44,14 @@ class Study(Upstream):
     """A notebook's steps, on what its parameters say."""
 
     @classmethod
-    def from_notebook(cls, notebook: str, namespace: dict[str, Any]) -> Study:
-        """Take the parameters from a notebook's globals; a misspelt one that papermill injected is an error."""
+    def from_notebook(cls, notebook: str, namespace: dict[str, Any], others: Collection[str] = ()) -> Study:
+        """Take the parameters from a notebook's globals; a misspelt one that papermill injected is an error.
+
+        Args:
+            others: parameters that the notebook reads itself.
+        """
         names = {field.name for field in fields(cls)} - {"notebook"}
-        return cls(notebook=notebook, **parameters.taken_from(namespace, names))
+        return cls(notebook=notebook, **parameters.taken_from(namespace, names, others))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ The weights are those of a network of the published depth, with few filters unle
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -17,13 +17,21 @@ from robnb.augment.deepaugment.cae import CAE
 from robnb.augment.deepaugment.cae_weights import CAE_WEIGHTS, LAYERS, distort_cae
 from robnb.augment.deepaugment.edsr import EDSR
 from robnb.augment.deepaugment.edsr_weights import EDSR_WEIGHTS, distort_edsr
+from robnb.threads import one_thread
 
 Arrays = dict[str, np.ndarray]
 BY_THREE, FROM_ONE, BY_FOUR, ALL = {0, 3, 6, 9}, {1, 4, 7}, {1, 5, 9}, set(range(15))
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """On tensors this small, more would only wait for each other."""
+    with one_thread():
+        yield
+
+
 def edsr_body(filters: int = 3, channels: int = 3, blocks: int = 16) -> dict[str, torch.Tensor]:
-    """Random weights of residual blocks; the weights of the test's own draws are not zero."""
+    """Random weights of residual blocks; none of them is zero."""
     rng = np.random.default_rng(0)
     shapes = {"weight": (filters, channels, 3, 3), "bias": (filters,)}
     names = product(range(blocks), (0, 2), shapes)

@@ -68,8 +68,17 @@ def test_a_second_run_computes_nothing(undisturbed):
 
 
 def test_the_notebooks_share_their_backbones(undisturbed):
-    """Three backbones, pretrained once for both notebooks."""
-    assert len(list((undisturbed / "smoke" / "store" / "pretrain").glob("*"))) == 3
+    """Four backbones, one of them the others' parent, pretrained once for both notebooks; two helper networks."""
+    store = undisturbed / "smoke" / "store"
+    assert [len(list((store / kind).glob("*"))) for kind in ("pretrain", "network")] == [4, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["00_pretrain", "04_adversarial_priors"])
+def test_the_recipes_notebooks_run(undisturbed, name):
+    done = robnb("run", name, "--profile", "smoke", "--outputs", undisturbed)
+    assert done.returncode == 0, done.stderr
+    test_the_executed_notebook_is_clean(undisturbed, name)
 
 
 @pytest.mark.parametrize("name", ["01_fixed_feature", "02_full_network"])

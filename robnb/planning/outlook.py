@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -88,10 +89,10 @@ class Outlook(Study):
     """A study whose steps tell what they would do. It writes nothing; see `robnb.study.Study` for the parameters."""
 
     @classmethod
-    def from_notebook(cls, notebook: str, namespace: dict[str, Any]) -> Outlook:
+    def from_notebook(cls, notebook: str, namespace: dict[str, Any], others: Collection[str] = ()) -> Outlook:
         """As for a study. Raises a UserError too for a notebook that keeps no work in the store."""
         choose(notebook, STEPS, "notebook with stored work")
-        return super().from_notebook(notebook, namespace)
+        return super().from_notebook(notebook, namespace, others)
 
     @cached_property
     def tasks(self) -> dict[str, TaskData]:

@@ -76,7 +76,7 @@ def recipe_samples(
 
 
 def _of_pictures(recipe: Recipe, networks: Mapping[str, Path]) -> bool:
-    """Whether its views are a function of the image and of draws, through networks that are there, and not the image."""
+    """Whether its views are another picture, a function of the image, of draws and of networks that are there."""
     if recipe.networks:
         return set(recipe.networks) <= set(networks)
     return type(recipe).augmenter is Recipe.augmenter and type(recipe).views is not Recipe.views
