@@ -33,6 +33,15 @@ from robnb.store import Store
 from robnb.training import Resumable
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Everything here is small, and on a busy machine threads that wait for each other take many times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -70,9 +70,9 @@ def test_a_view_is_float_in_the_unit_interval_and_wants_no_gradient(setting):
 def test_a_third_of_the_images_are_originals(setting):
     augmenter = DeepAugment().augmenter(None, setting)
     images = pictures(60)
-    made = torch.stack([views(augmenter, images, seed)[0] for seed in range(20)])
+    made = torch.stack([views(augmenter, images, seed)[0] for seed in range(12)])
     same = (made == images / 255).flatten(2).all(dim=2)
-    assert same.float().mean().item() == pytest.approx(1 / 3, abs=0.04)
+    assert same.float().mean().item() == pytest.approx(1 / 3, abs=0.05)
     assert ((same.sum(dim=1) > 0) & (same.sum(dim=1) < 60)).all()
 
 
@@ -101,7 +101,9 @@ def test_equal_seeds_make_equal_views(setting, name):
 
 def test_bytes_and_floats_are_the_same_images(setting):
     augmenter, images = DeepAugment().augmenter(None, setting), pictures(24)
-    assert torch.equal(views(augmenter, images), views(augmenter, images / 255))
+    floats = images / 255
+    assert torch.equal(views(augmenter, images), views(augmenter, floats))
+    assert torch.equal(floats, images / 255), "the caller's images stay as they are"
 
 
 def test_a_batch_of_one_and_an_augmenter_without_state(setting):
@@ -129,9 +131,9 @@ def test_weights_are_drawn_for_the_first_image_and_again_with_the_odds(files, mo
     sizes = []
     monkeypatch.setattr(network, "forward", lambda images, _: sizes.append(len(images)) or images)
     distorter = Distorter(network, redraw, True)
-    for seed in range(100):
+    for seed in range(40):
         distorter(torch.zeros(40, 3, 8, 8), draws(seed))
-    assert sum(sizes) == 4000 and len(sizes) / 100 == pytest.approx(expected, abs=0.4)
+    assert sum(sizes) == 1600 and len(sizes) / 40 == pytest.approx(expected, abs=0.6)
 
 
 def test_images_of_a_run_share_their_weights_and_keep_their_order(files, monkeypatch):

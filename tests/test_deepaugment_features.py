@@ -12,7 +12,7 @@ from torch import nn
 from robnb.augment.deepaugment import edsr_features
 from robnb.augment.deepaugment.cae import CAE, binary
 from robnb.augment.deepaugment.cae_latent import CAE_LATENT, CAELatent
-from robnb.augment.deepaugment.draws import Draws
+from robnb.augment.deepaugment.draws import Draws, share
 from robnb.augment.deepaugment.edsr import EDSR
 from robnb.augment.deepaugment.edsr_features import BODY, HEAD, EDSRFeatures
 from robnb.threads import one_thread
@@ -38,6 +38,12 @@ def test_draws_come_from_one_generator():
     first = one.rng.random(), one.uniform((3,)).tolist()
     assert first == (same.rng.random(), same.uniform((3,)).tolist())
     assert first[0] != other.rng.random() and first[1] != other.uniform((3,)).tolist()
+
+
+def test_numbers_are_shares_rounded_and_never_nothing():
+    """(count, size, published size) -> count."""
+    shares = {(5, 16, 16): 5, (12, 16, 128): 2, (25, 16, 128): 3, (5, 16, 64): 1, (3, 4, 16): 1, (5, 4, 64): 1}
+    assert {numbers: share(*numbers) for numbers in shares} == shares
 
 
 def channels(before: torch.Tensor, after: torch.Tensor) -> list[int]:
@@ -232,7 +238,7 @@ def test_latent_4_and_5_flip_channels_one_way(number, all_channels):
         turned = [i for i in range(32) if not torch.equal(made[i], latent[i])]
         assert len(turned) == 32 if all_channels else len(turned) in (1, 3, 5)
         ways.update(way for way in FLIPS if all(torch.equal(made[i], latent[i].flip(way)) for i in turned))
-    assert ways.total() == 150 and min(ways.values()) == pytest.approx(50, abs=20)
+    assert ways.total() == 150 and set(ways) == set(FLIPS) and min(ways.values()) == pytest.approx(50, abs=20)
 
 
 def kernels(number: int, seed: int, size: int = 8) -> np.ndarray:

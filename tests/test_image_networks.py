@@ -191,7 +191,6 @@ def test_a_classifier_learns_by_it(files, data, store, recipe):
 
 
 @pytest.mark.slow
-@torch.no_grad()
 def test_a_clean_classifier_recognises_distorted_images(tmp_path):
     """Networks and classifier as in a study, on digits of which one in ten is right by chance."""
     counts = {**dict.fromkeys(small.COUNTS, 10), "upstream_train": 2000, "upstream_val": 300}
@@ -206,6 +205,7 @@ def test_a_clean_classifier_recognises_distorted_images(tmp_path):
     images = torch.stack([crops[i]["inputs"] for i in range(300)])
     labels = torch.tensor([crops[i]["labels"] for i in range(300)])
 
+    @torch.no_grad()
     def top1(pixels: torch.Tensor) -> float:
         return (model.logits(pixels).argmax(dim=1) == labels).float().mean().item()
 

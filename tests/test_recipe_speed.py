@@ -14,6 +14,7 @@ from robnb.augment.recipe import drawn_generator
 from robnb.pretrain.train import learner
 from robnb.seeding import seed_everything
 from robnb.speed import EndToEnd, figures, recipes, sweep_report
+from robnb.threads import one_thread
 
 STEPS = 4
 PARAMETERS = {
@@ -24,6 +25,13 @@ PARAMETERS = {
     "option_corruptions": ["fog"], "options_tried": ["bfloat16", "float16"], "recipes_tried": ["augmix"],
     "recipe_size": 32, "recipe_batch": 2, "recipe_steps": 1,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    """On one thread: waiting for another one takes longer than steps this small."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

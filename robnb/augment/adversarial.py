@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 from robnb.augment.prime.pixels import unit
-from robnb.augment.recipe import Augmenter, Learner, Recipe, Setting, Stateless, drawn_generator
+from robnb.augment.recipe import Augmenter, Learner, Recipe, Setting, Stateless, attacking, drawn_generator
 from robnb.errors import UserError
 
 #: What the name of every such recipe begins with; the radius follows.
@@ -186,7 +185,7 @@ class Adversary(Stateless):
         recipe, clean, noise = self.recipe, unit(images), None
         if recipe.random_start:
             noise = torch.randn(clean.shape, generator=drawn_generator(clean.device), device=clean.device)
-        with _attacking(self.learner):
+        with attacking(self.learner):
             found = perturbed(
                 cross_entropies(self.learner, labels),
                 clean,
@@ -197,17 +196,6 @@ class Adversary(Stateless):
                 noise=noise,
             )
         return found[None]
-
-
-@contextmanager
-def _attacking(learner: Learner) -> Iterator[None]:
-    """A block in which the network is in eval mode."""
-    before = learner.training
-    learner.train(False)
-    try:
-        yield
-    finally:
-        learner.train(before)
 
 
 def adversarial_named(name: str) -> Adversarial | None:

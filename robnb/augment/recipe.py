@@ -7,7 +7,8 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -72,6 +73,17 @@ class Augmenter(Protocol):
 def drawn_generator(device: torch.device) -> torch.Generator:
     """A generator on a device. One draw of torch's global generator decides all of its own."""
     return torch.Generator(device).manual_seed(int(torch.randint(2**63 - 1, ())))
+
+
+@contextmanager
+def attacking(learner: Learner) -> Iterator[None]:
+    """A block in which the network is in eval mode, so that looking for what harms it moves no BatchNorm statistics."""
+    before = learner.training
+    learner.train(False)
+    try:
+        yield
+    finally:
+        learner.train(before)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,10 @@ class Outlook(Study):
             make_miniworld(spec, below)  # it is there, so this only verifies it
             return sources.miniworld(root, fingerprint(root))
         counts = {task: (getattr(spec, f"{task}_val"), classes) for task, classes in _MINIWORLD_CLASSES.items()}
-        return {task: _absent(data, *counts[task]) for task, data in sources.miniworld(root, "not made yet").items()}
+        return {
+            task: _absent(data, *counts[task])
+            for task, data in sources.miniworld(root, f"{root.name}, not made yet").items()
+        }
 
     def _paper(self) -> dict[str, TaskData]:
         absent = {task for asset, _ in self.missing if isinstance(asset, DataSet) for task in asset.tasks}

@@ -54,7 +54,12 @@ def short_optimizer(family: str, lr: float) -> Config:
 
 
 def one_cycle(iterations: int) -> list[Config]:
-    """Linear warm-up, then a half cosine to zero (a one-cycle schedule): the common choice for short budgets."""
+    """Linear warm-up, then a half cosine to zero (a one-cycle schedule): the common choice for short budgets.
+
+    A single iteration goes at the full rate.
+    """
+    if iterations == 1:
+        return []
     warmup = max(1, round(WARMUP * iterations))
     return [
         {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},

@@ -7,8 +7,6 @@ is clean; the other half has noise of the generator as it is and of earlier ones
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +19,7 @@ from robnb.augment.ant.noise import NoiseGenerator
 from robnb.augment.ant.plan import Plan
 from robnb.augment.ant.projection import noised
 from robnb.augment.prime.pixels import unit
-from robnb.augment.recipe import Learner, Recipe, Setting, drawn_generator
+from robnb.augment.recipe import Learner, Recipe, Setting, attacking, drawn_generator
 from robnb.errors import UserError
 
 
@@ -132,7 +130,7 @@ class NoiseGame:
         """uint8 (N, 3, H, W) and labels (N,) -> (1, N, 3, H, W) float32 in [0, 1]."""
         draws, clean = drawn_generator(images.device), unit(images)
         self._go_to(images.device)
-        with _attacked(self.learner):
+        with attacking(self.learner):
             if self.plan.renews(self.iteration):
                 self._renew(clean, labels, draws)
             self._ascend(self.current, self.optimizer, clean, labels, draws)
@@ -227,17 +225,6 @@ class NoiseGame:
         ends = [round(count * (current + history * (i + 1) / len(drawn))) for i in range(len(drawn))]
         earlier = [self.history[i] for i in drawn]
         return [(self.current, round(count * current)), *zip(earlier, ends, strict=True)]
-
-
-@contextmanager
-def _attacked(learner: Learner) -> Iterator[None]:
-    """A block in which the network is in eval mode."""
-    before = learner.training
-    learner.train(False)
-    try:
-        yield
-    finally:
-        learner.train(before)
 
 
 #: With generators of 1x1 convolutions, whose noise is independent from pixel to pixel, and with a 3x3 one.
