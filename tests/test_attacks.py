@@ -280,7 +280,7 @@ def test_adversarial_training_holds_accuracy_that_an_attack_takes_from_regular(t
     backbones = ["resnet_nano.regular", "resnet_nano.l2_eps0.5"]
     budgets = small.budgets(200, 64, resnet=0.1)
     study = small.study(tmp_path, backbones=backbones, miniworld=counts, upstream=budgets)
-    found = under_attack(study.pretrain(), study.tasks["upstream"], study.store, [0, 1])
+    found = under_attack(study.pretrain(), study.tasks["upstream"], study.store, [0, 1], limit=120)
     top1 = found.pivot(index="weights", columns="eps", values="top1")
     kept = top1[1] / top1[0]
     assert top1[0].min() > 30

@@ -108,13 +108,13 @@ class EDSRFeatures:
     def _of_head(self, name: str, features: torch.Tensor) -> torch.Tensor:
         if name == "swap":
             return swap_channels(features, self.draws, self.as_released)
-        return {"zeros": zeros, "signs": signs}[name](features, self.draws) if name != "none" else features
+        if name == "zeros":
+            return zeros(features, self.draws)
+        return signs(features, self.draws) if name == "signs" else features
 
     def _of_body(self, name: str, features: torch.Tensor) -> torch.Tensor:
         if name == "negate":
             return -features
-        return (
-            {"activate": activate, "flip": flip}[name](features, self.draws)
-            if name in ("activate", "flip")
-            else features
-        )
+        if name == "activate":
+            return activate(features, self.draws)
+        return flip(features, self.draws) if name == "flip" else features
