@@ -93,8 +93,16 @@ switches = {}  # single differences the other way: {"channel_order": "as_release
 scales = {"upstream": [64, 64]}  # resize, crop
 upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.ant3x3": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.deepaug_augmix": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.prime": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0": {"iterations": 200, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.1": {"iterations": 200, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.25": {"iterations": 200, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.5": {"iterations": 200, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps1": {"iterations": 200, "batch_size": 64, "lr": 0.1},
     "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
-    "networks": {"iterations": 150, "batch_size": 32, "lr": 0.002},
+    "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
 }  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
 attack_radii = [0.0, 0.25, 0.5, 1.0, 2.0]  # L2 balls of the attack, over all values of an image in [0, 1]; 0: none
 attack_steps = 20  # gradients that an attack follows

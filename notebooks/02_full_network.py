@@ -91,8 +91,10 @@ scales = {
 }  # classification: resize, crop; others: width, height to fit
 upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.ant3x3": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.deepaug_augmix": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
-    "networks": {"iterations": 150, "batch_size": 32, "lr": 0.002},
+    "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
 }  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
 detection = {
     "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.04},

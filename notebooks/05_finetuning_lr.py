@@ -81,6 +81,7 @@ scales = {
 }  # upstream: resize, crop; others: width, height to fit
 upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.prime": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
 }  # pretraining, per family of backbones or for one backbone
 detection = {
