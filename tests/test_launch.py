@@ -17,12 +17,13 @@ import pytest
 import small
 import torch
 
-from robnb import launch, pretrain, training, transfer
+from robnb import launch, training, transfer
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
 from robnb.models.architectures import ARCHITECTURES
 from robnb.models.classifier import Classifier
 from robnb.pretrain import PretrainSpec
+from robnb.pretrain import train as pretrain
 from robnb.store import Store
 from robnb.training import Budget, Resumable
 from robnb.transfer import TransferSpec
@@ -81,7 +82,7 @@ def train_all(outputs: Path, processes: int, cases: list[list[str]]) -> None:
         spec = spec_of(tasks["upstream"], architecture, budget={"iterations": 2, "lr": 1e-8}, processes=processes)
         upstream = outputs / f"{processes}-{architecture}"
         _keep_own_weights(pretrain, upstream)
-        pretrain.train(spec, tasks["upstream"], upstream, 0)
+        pretrain.train(spec, tasks["upstream"], upstream, 0, None, None, {})
         if processes > 1:
             torch.distributed.barrier()
     for architecture, task, regime in cases:
@@ -166,7 +167,15 @@ def test_running_statistics_are_those_of_the_whole_batch(trained, alone):
 # ---- Through the store, with kills
 
 
-def stopping(spec: PretrainSpec, data: TaskData, folder: Path, workers: int) -> None:
+def stopping(
+    spec: PretrainSpec,
+    data: TaskData,
+    folder: Path,
+    workers: int,
+    parent: Path | None,
+    start: Path | None,
+    networks: dict[str, Path],
+) -> None:
     """Called in each process: `pretrain.train` with a checkpoint every three iterations, once undisturbed, then so:
 
     STOP in the environment is "rank iteration": there, the process of that rank kills itself; with rank "all",
@@ -193,9 +202,9 @@ def stopping(spec: PretrainSpec, data: TaskData, folder: Path, workers: int) -> 
     if not undisturbed.exists():
         torch.distributed.barrier()  # rank 0 makes it now, and the others have looked
         (undisturbed / "scratch").mkdir(parents=True, exist_ok=True)
-        pretrain.train(spec, data, undisturbed, workers)
+        pretrain.train(spec, data, undisturbed, workers, parent, start, networks)
     Resumable.after_train_iter = stop
-    pretrain.train(spec, data, folder, workers)
+    pretrain.train(spec, data, folder, workers, parent, start, networks)
 
 
 def running(root: Path) -> int:
@@ -219,7 +228,7 @@ PARENT = """
 import sys
 from pathlib import Path
 import small, test_launch
-from robnb import pretrain
+from robnb.pretrain import train as pretrain
 from robnb.store import Store
 pretrain.train = test_launch.stopping
 data = small.study(Path(sys.argv[1])).tasks["upstream"]
