@@ -116,9 +116,7 @@ class Settings:
         for whom, settings in self.budgets[task].items():
             if "." in whom or "@" in whom:
                 BackboneName.parse(whom)
-            elif (task, whom) == ("upstream", NETWORKS):
-                pass
-            else:
+            elif (task, whom) != ("upstream", NETWORKS):
                 choose(whom, ("resnet", "swin"), f"family of backbones in {task}")
             Budget.from_settings(settings, f"{task}.{whom}")
         for name in self.backbones:

@@ -207,10 +207,8 @@ class Upstream(Settings):
 
     def pretrain_spec(self, name: str, seed: int) -> PretrainSpec:
         """The key of a backbone's upstream training."""
-        spec, start = (
-            pretrain_spec(self, name, seed, self._upstream_data(name).fingerprint),
-            self._published_parent(name),
-        )
+        spec = pretrain_spec(self, name, seed, self._upstream_data(name).fingerprint)
+        start = self._published_parent(name)
         return spec if start is None else replace(spec, parent=None, start=start.key)
 
     def _upstream_data(self, name: str) -> sources.TaskData:

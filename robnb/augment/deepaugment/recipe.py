@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -12,7 +12,7 @@ from robnb.augment.augmix import AugMix
 from robnb.augment.deepaugment.draws import Draws
 from robnb.augment.deepaugment.networks import Distorter, load_network
 from robnb.augment.prime.pixels import unit
-from robnb.augment.recipe import Augmenter, Learner, Recipe, Setting, drawn_generator
+from robnb.augment.recipe import Augmenter, Learner, Recipe, Setting, Stateless, drawn_generator
 from robnb.errors import UserError
 
 
@@ -88,7 +88,7 @@ class DeepAugmentAugMix(DeepAugment):
 
 
 @dataclass(frozen=True)
-class AtWork:
+class AtWork(Stateless):
     """`DeepAugment` with its networks; it learns nothing."""
 
     recipe: DeepAugment
@@ -110,10 +110,3 @@ class AtWork:
             if rows:
                 made[rows] = distorter(made[rows], draws)
         return made
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing to go on from."""
