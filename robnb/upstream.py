@@ -223,15 +223,20 @@ class Upstream(Settings):
             with: (architecture, weights) to (architecture, weights).
         """
         models, compared = {}, {}
-        for seed, name in itertools.product(self.training_seeds, self.backbones):
-            backbone, control = BackboneName.parse(name), control_spec(self, self.pretrain_spec(name, seed))
+        for name, _, control in self._with_controls():
             if control is None:
                 continue
-            called = self._control_name(control)
+            backbone, called = BackboneName.parse(name), self._control_name(control)
             compared[backbone.architecture, backbone.weights] = called.architecture, called.weights
             if str(called) not in self.backbones and control.key not in models:
                 models[control.key] = self._upstream(called, control, self._upstream_data(name))
         return list(models.values()), compared
+
+    def _with_controls(self) -> Iterator[tuple[str, PretrainSpec, PretrainSpec | None]]:
+        """Every backbone with every training seed: its name, its training and that of its control."""
+        for seed, name in itertools.product(self.training_seeds, self.backbones):
+            spec = self.pretrain_spec(name, seed)
+            yield name, spec, control_spec(self, spec)
 
     def _control_name(self, control: PretrainSpec) -> BackboneName:
         """Plain Regular, or Regular of so many iterations."""
@@ -248,13 +253,11 @@ class Upstream(Settings):
             machine); a row for each backbone, control and seed.
         """
         rows: dict[tuple, dict[str, Any]] = {}
-        for seed, name in itertools.product(self.training_seeds, self.backbones):
-            spec = self.pretrain_spec(name, seed)
-            control = control_spec(self, spec)
+        for name, spec, control in self._with_controls():
             named = [(BackboneName.parse(name), spec)]
             named += [] if control is None else [(self._control_name(control), control)]
             for called, training in named:
-                key = {"backbone": called.architecture, "weights": called.weights, "seed": seed}
+                key = {"backbone": called.architecture, "weights": called.weights, "seed": training.seed}
                 rows[tuple(key.values())] = key | {"passes": training.passes, "seconds": seconds(training, self.store)}
         return pd.DataFrame(rows.values())
 
