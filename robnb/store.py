@@ -87,8 +87,8 @@ class Store:
     def work(self, spec: Spec) -> Iterator[Path | None]:
         """A folder to do this work in; it becomes the result when the block ends without an exception.
 
-        The folder survives a kill, so that a training finds its checkpoint there; whatever is in its subfolder
-        ``scratch`` is dropped at the end. Yields None when the work is finished already. A second process that
+        The folder survives a kill, so that a training finds its checkpoint there; its subfolder ``scratch`` and files
+        that a kill left half-written (``.<name>.part``) are dropped at the end. Yields None when the work is finished already. A second process that
         wants the same work waits for the first.
         """
         unfinished = self._unfinished(spec)
@@ -101,6 +101,8 @@ class Store:
             started = time.time()
             yield unfinished
             shutil.rmtree(unfinished / "scratch")
+            for half_written in unfinished.rglob(".*.part"):
+                half_written.unlink(missing_ok=True)
             write_json(unfinished / "provenance.json", provenance.stamp(seconds=time.time() - started))
             self.folder(spec).parent.mkdir(exist_ok=True)
             os.replace(unfinished, self.folder(spec))

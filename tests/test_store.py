@@ -55,6 +55,24 @@ def test_work_that_fails_is_not_a_result_but_keeps_its_scratch(tmp_path):
     assert not (store.folder(Work()) / "scratch").exists()
 
 
+@pytest.mark.parametrize("moment", ["spec.json", "model.json", "result.json"])
+def test_a_file_that_a_kill_left_half_written_is_no_part_of_the_result(tmp_path, moment):
+    """The process ends between the writing of a file and its renaming; the next one finishes the work."""
+    store, child = Store(tmp_path), os.fork()
+    if child == 0:
+        replace = os.replace
+        os.replace = lambda source, target: os._exit(7) if target.name == moment else replace(source, target)
+        with store.work(Work()) as folder:
+            write_json(folder / "model.json", {})
+            write_json(folder / "result.json", {})
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert len(list(tmp_path.glob("unfinished/*/.*.part"))) == 1
+    store.put(Work(), {"value": 1})
+    left = {path.name for path in store.folder(Work()).iterdir()}
+    assert left - {"model.json"} == {"spec.json", "result.json", "provenance.json"}
+
+
 def test_a_missing_score_cannot_pass_for_a_number(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "x.json", {"value": float("nan")})
