@@ -32,7 +32,6 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.evaluation.attacks import under_attack
-from robnb.models.architectures import BackboneName
 from robnb.statistics import trainings
 from robnb.study import Study
 
@@ -96,12 +95,12 @@ upstream = {
     "resnet_mini.ant3x3": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "resnet_mini.deepaug_augmix": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "resnet_mini.prime": {"iterations": 150, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.l2_eps0": {"iterations": 200, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.l2_eps0.1": {"iterations": 200, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.l2_eps0.25": {"iterations": 200, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.l2_eps0.5": {"iterations": 200, "batch_size": 64, "lr": 0.1},
-    "resnet_mini.l2_eps1": {"iterations": 200, "batch_size": 64, "lr": 0.1},
-    "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
+    "resnet_mini.l2_eps0": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.1": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.25": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps0.5": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.l2_eps1": {"iterations": 150, "batch_size": 64, "lr": 0.1},
+    "swin": {"iterations": 700, "batch_size": 32, "lr": 0.0005},
     "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
 }  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
 attack_radii = [0.0, 0.25, 0.5, 1.0, 2.0]  # L2 balls of the attack, over all values of an image in [0, 1]; 0: none
@@ -142,9 +141,9 @@ backbones_trained = study.pretrain()
 # No recipe sees a test corruption as such. But some come close: noise to ANT's noise, blur to PRIME's filters.
 
 # %%
-recipes = [BackboneName.parse(name).weights for name in backbones]
-needed = [one for name in backbones for one in study.pretrain_spec(name, training_seeds[0]).networks]
-networks = {one.network: study.store.folder(one) / "weights.pth" for one in needed}
+specs = [study.pretrain_spec(name, training_seeds[0]) for name in backbones]
+networks = {one.network: study.store.folder(one) / "weights.pth" for spec in specs for one in spec.networks}
+recipes = [spec.recipe for spec in specs]
 picture, side = upstream_data.open("train")[0].image, scales["upstream"][-1]
 plots.save(plots.recipe_samples(picture, recipes, side, study.seed, networks), study.folder, "recipe_samples")
 

@@ -93,7 +93,7 @@ upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
     "resnet_mini.ant3x3": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "resnet_mini.deepaug_augmix": {"iterations": 150, "batch_size": 64, "lr": 0.1},
-    "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
+    "swin": {"iterations": 700, "batch_size": 32, "lr": 0.0005},
     "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
 }  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
 detection = {

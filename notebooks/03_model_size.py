@@ -87,7 +87,7 @@ scales = {
 }  # upstream: resize, crop; others: width, height to fit
 upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
-    "swin": {"iterations": 650, "batch_size": 32, "lr": 0.001},
+    "swin": {"iterations": 700, "batch_size": 32, "lr": 0.0005},
 }  # pretraining, per family of backbones or for one backbone
 detection = {
     "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.04},
