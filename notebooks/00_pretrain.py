@@ -282,6 +282,6 @@ tables.variance_table(results.variance())
 # intervals over test images alone, as those of all notebooks.
 
 # %%
-for name, frame in {"trainings": over, "costs": costs, "attack": attacked}.items():
+for name, frame in {"trainings": over, "costs": costs, "attack": held}.items():
     tables.save(frame.assign(profile=profile), study.folder, name)
 display(tables.with_intervals(study.finish(results, differences["drop"])))

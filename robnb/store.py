@@ -88,8 +88,8 @@ class Store:
         """A folder to do this work in; it becomes the result when the block ends without an exception.
 
         The folder survives a kill, so that a training finds its checkpoint there; its subfolder ``scratch`` and files
-        that a kill left half-written (``.<name>.part``) are dropped at the end. Yields None when the work is finished already. A second process that
-        wants the same work waits for the first.
+        that a kill left half-written (``.<name>.part``) are dropped at the end. Yields None when the work is finished
+        already. A second process that wants the same work waits for the first.
         """
         unfinished = self._unfinished(spec)
         with self._alone(spec), _full_disk_said_clearly(self.root):

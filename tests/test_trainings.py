@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 import torch
 from matplotlib.collections import LineCollection, PathCollection
+from statsmodels.stats.proportion import proportion_confint
 
 from robnb import plots, tables
 from robnb.augment.deepaugment import NETWORKS, network_for
@@ -234,15 +235,19 @@ def test_coverage_of_three_trainings_of_classifiers():
 # Under attack
 
 
-def attacked(tops: dict[tuple[str, str], list[list[float]]], radii=(0.0, 0.5, 1.0), half=4.0) -> pd.DataFrame:
-    """As `under_attack` gives it: of each model the accuracies by training and radius."""
+def attacked(tops: dict[tuple[str, str], list[list[int]]], radii=(0.0, 0.5, 1.0)) -> pd.DataFrame:
+    """As `under_attack` gives it: of each model how many of 100 images are right, by training and radius.
+
+    The images are those from number 7 x seed on, around the end: other trainings find others hard.
+    """
     rows = [
-        (*model, seed, eps, 100, top1, max(top1 - half, 0), top1 + half)
+        (*model, seed, eps, f"{image:03d}", (image - 7 * seed) % 100 < count)
         for model, trainings in tops.items()
         for seed, of_seed in enumerate(trainings)
-        for eps, top1 in zip(radii, of_seed, strict=True)
+        for eps, count in zip(radii, of_seed, strict=True)
+        for image in range(100)
     ]
-    return pd.DataFrame(rows, columns=["backbone", "weights", "seed", "eps", "n_images", "top1", "low", "high"])
+    return pd.DataFrame(rows, columns=["backbone", "weights", "seed", "eps", "image_id", "right"])
 
 
 L2 = ("resnet_mini", "l2_eps0.5")
@@ -250,33 +255,46 @@ ATTACKED = attacked({REGULAR: [[80, 30, 2], [84, 36, 0], [82, 33, 4]], L2: [[70,
 
 
 def test_accuracy_under_attack_over_trainings_by_hand():
-    found = attacked_over_trainings(ATTACKED).set_index(["weights", "eps"])
-    row = found.loc["regular", 0.5]
-    variances = 3.0**2 / 3, (4 / 1.959964) ** 2
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2)
-    half = scipy.stats.t.ppf(0.975, freedom) * math.sqrt(sum(variances))
+    row = attacked_over_trainings(ATTACKED).set_index(["weights", "eps"]).loc["regular", 0.5]
+    ends = [proportion_confint(right, 100, method="wilson") for right in (30, 36, 33)]
+    low, high = (half_width(3.0, 3, abs(33 - 100 * np.mean(end)) / 1.959964, np.inf) for end in zip(*ends, strict=True))
     assert (row["seeds"], row["n_images"]) == (3, 100)
-    assert (row["top1"], row["low"], row["high"]) == pytest.approx((33, 33 - half, 33 + half))
-    assert found.loc["regular", 1.0]["low"] == 0
+    assert (row["top1"], row["low"], row["high"]) == pytest.approx((33, 33 - low, 33 + high))
     assert attacked_over_trainings(ATTACKED[ATTACKED["seed"] == 0])[["low", "high"]].isna().all(axis=None)
 
 
 def test_equal_trainings_under_attack_have_the_single_ones_interval():
-    found = attacked_over_trainings(attacked({REGULAR: [[80, 30, 2]] * 3}))
-    assert list(found["high"] - found["top1"]) == pytest.approx([4, 4, 4])
-    assert list(found["top1"] - found["low"]) == pytest.approx([4, 4, 2])
+    found = attacked_over_trainings(attacked({REGULAR: [[80, 30, 0]] * 3}))
+    for row, right in zip(found.itertuples(), (80, 30, 0), strict=True):
+        low, high = proportion_confint(right, 100, method="wilson")
+        assert (row.low, row.high) == pytest.approx((100 * low, 100 * high), abs=1e-4)
 
 
 def test_differences_under_attack_by_hand():
-    found = attack_differences(ATTACKED, REGULAR)
+    """Training by training (30, 28, 29 points), image by image (of 100: how many trainings gained it)."""
+    found = attack_differences(ATTACKED.sample(frac=1, random_state=0), REGULAR).sort_values("eps")
     assert [tuple(row) for row in found[["weights", "eps", "seeds"]].to_numpy()] == [
         ("l2_eps0.5", 0.0, 3), ("l2_eps0.5", 0.5, 3), ("l2_eps0.5", 1.0, 3)
     ]  # fmt: skip
     row = found.iloc[1]
-    half = half_width(np.std([30, 28, 29], ddof=1), 3, math.sqrt(2) * 4 / 1.959964, np.inf)
+    gained = sum(
+        (np.roll(np.arange(100) < own, 7 * seed) ^ np.roll(np.arange(100) < other, 7 * seed)).astype(float)
+        for seed, (other, own) in enumerate([(30, 60), (36, 64), (33, 62)])
+    )
+    of_images = 100 * np.std(gained / 3, ddof=1) / 10
+    half = half_width(np.std([30, 28, 29], ddof=1), 3, of_images, 100)
     assert (row["difference"], row["low"], row["high"]) == pytest.approx((29, 29 - half, 29 + half))
     with pytest.raises(UserError, match=r"swin_mini.regular was not evaluated"):
         attack_differences(ATTACKED, SWIN)
+
+
+def test_what_all_find_hard_falls_out_of_a_difference_under_attack():
+    """Models that fail on the same images are told apart by fewer of them than models that fail on different ones."""
+    together = attacked({REGULAR: [[50, 50, 50]] * 3, L2: [[55, 55, 55]] * 3})
+    apart = together.assign(right=together["right"] ^ ((together["weights"] == L2[1]) & (together["image_id"] < "030")))
+    apart["right"] ^= (apart["weights"] == L2[1]) & (apart["image_id"] >= "070")
+    widths = [np.ptp(attack_differences(one, REGULAR)[["low", "high"]].iloc[0]) for one in (together, apart)]
+    assert widths[0] < widths[1] / 2
 
 
 # Tables and sentences

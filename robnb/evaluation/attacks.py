@@ -1,4 +1,4 @@
-"""Top-1 accuracy under attack: classifiers on the worst images that are found within L2 balls around the test images.
+"""Classifiers under attack: what they still get right of the worst images found within L2 balls around the test images.
 
 The attack is `robnb.augment.adversarial.perturbed` with the classifier's whole gradient. What it leaves right, a
 stronger attack might still find (the cross entropy rises towards several classes at once, not straight to the nearest
@@ -26,7 +26,6 @@ from robnb.data.sources import Reader, TaskData
 from robnb.distributed import device
 from robnb.errors import UserError
 from robnb.evaluation import shards
-from robnb.evaluation.gate import wilson
 from robnb.evaluation.predict import ClassifierPredictor
 from robnb.evaluation.spec import open_reader
 from robnb.evaluation.trained import TrainedModel
@@ -34,7 +33,7 @@ from robnb.models.execution import Execution
 from robnb.seeding import generator
 from robnb.store import Spec, Store
 
-COLUMNS = ("backbone", "weights", "seed", "eps", "n_images", "top1", "low", "high")
+COLUMNS = ("backbone", "weights", "seed", "eps", "image_id", "right")
 #: Images that are attacked at once, and what a kill loses at most.
 BATCH = 64
 #: Length of a step, in radii divided by steps: an attack can go through the ball and along its surface.
@@ -85,44 +84,22 @@ def under_attack(
     limit: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Top-1 accuracy of classifiers under L2 attacks, radius by radius; finished work is read from the store.
+    """Which test images classifiers still get right under L2 attacks; finished work is read from the store.
+
+    An image is right if it is right as it is and after every attack.
 
     Args:
         models: classifiers of the data's task.
-        radii: L2 norms over all values of an image in [0, 1] at the classifier's size; 0 gives clean accuracy.
+        radii: L2 norms over all values of an image in [0, 1] at the classifier's size; 0 is no attack.
         steps, restarts, seed: of the attack, see `AttackSpec`.
         limit: the first so many test images; None for all.
 
     Returns:
-        One row for each model and radius, `COLUMNS`: ``top1`` in percent, with Wilson's 95 % interval for the images
-        that were scored, ``low`` to ``high``.
+        One row for each model, radius and image, in the reader's order, `COLUMNS`: ``right`` is bool.
 
     Raises:
         UserError: there are no models or radii, a radius is negative, a model is no classifier of this task, or the
             numbers of steps or restarts make no attack.
-    """
-    found = right_under_attack(models, data, store, radii, steps=steps, restarts=restarts, limit=limit, seed=seed)
-    rows = []
-    for (model, eps), right in found.items():
-        top1 = 100 * float(right.mean())
-        rows.append((*model.called, model.seed, eps, len(right), top1, *wilson(top1, len(right))))
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def right_under_attack(
-    models: Sequence[TrainedModel],
-    data: TaskData,
-    store: Store,
-    radii: Sequence[float],
-    *,
-    steps: int = 20,
-    restarts: int = 0,
-    limit: int | None = None,
-    seed: int = 0,
-) -> dict[tuple[TrainedModel, float], np.ndarray]:
-    """Which images a classifier still gets right: (N,) bool in the reader's order, by model and radius.
-
-    An image is right if it is right as it is and after every attack. Arguments and errors are `under_attack`'s.
     """
     _check(models, data, radii, steps, restarts)
     reader = open_reader(data, limit)
@@ -138,7 +115,11 @@ def right_under_attack(
                 with store.work(specs[model, eps]) as folder:
                     if folder is not None:
                         _attack(specs[model, eps], model, reader, folder, shown)
-    return {pair: shards.read(store.folder(spec), 0)["right"].to_numpy() for pair, spec in specs.items()}
+    parts = []
+    for (model, eps), spec in specs.items():
+        (backbone, weights), answers = model.called, shards.read(store.folder(spec), 0).to_pandas()
+        parts.append(answers.assign(backbone=backbone, weights=weights, seed=model.seed, eps=eps))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
 def _check(models: Sequence[TrainedModel], data: TaskData, radii: Sequence[float], steps: int, restarts: int) -> None:

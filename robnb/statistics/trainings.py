@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.stats
 
 from robnb.errors import UserError
+from robnb.evaluation.gate import wilson
 from robnb.names import choose
 from robnb.statistics.planning import Z95
 from robnb.statistics.quantities import BOUNDS, MODEL, QUANTITIES, quantities
@@ -119,34 +120,33 @@ def differences_over_trainings(
 
 
 def attacked_over_trainings(attacked: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy under attack, the mean over trainings with an interval for other trainings and other test images.
+    """Top-1 accuracy under attack, the mean over trainings with an interval for other trainings and other test images.
 
-    What other images change is taken from the single trainings' intervals, as if all trainings found the same images
-    hard. That is the most that it can be.
+    What other images change is the mean of Wilson's intervals of the single trainings, as if all trainings found the
+    same images hard. That is the most that it can be.
 
     Args:
         attacked: of `robnb.evaluation.attacks.under_attack`: ``backbone``, ``weights``, ``seed``, ``eps``,
-            ``n_images``, ``top1``, ``low``, ``high``; percent.
+            ``image_id``, ``right``.
 
     Returns:
-        ``backbone``, ``weights``, ``eps``, ``seeds``, ``n_images``, ``top1``, ``low``, ``high``; with one training the
-        ends are NaN.
+        ``backbone``, ``weights``, ``eps``, ``seeds``, ``n_images``, ``top1`` (percent), ``low``, ``high``; with one
+        training the ends are NaN.
     """
-    sides = attacked.assign(low=attacked["top1"] - attacked["low"], high=attacked["high"] - attacked["top1"])
-    rows = sides.groupby(_ATTACKED, sort=False).agg(
-        seeds=("seed", "nunique"), n_images=("n_images", "max"), top1=("top1", "mean"), between=("top1", _deviation),
-        low=("low", "mean"), high=("high", "mean"),
-    ).reset_index()  # fmt: skip
-    for side, sign in (("low", -1), ("high", 1)):
-        half = half_width(rows["between"].to_numpy(), rows["seeds"].to_numpy(), rows[side].to_numpy() / Z95, np.inf)
-        rows[side] = np.clip(rows["top1"] + sign * half, 0, 100)
-    return rows.drop(columns="between")
+    rows = []
+    for key, of_model in attacked.groupby(_ATTACKED, sort=False):
+        right = _answers(of_model)
+        images, trainings = right.shape
+        tops = right.mean()
+        low, high = np.mean([wilson(top1, images) for top1 in tops], axis=0)
+        spread, top1 = _deviation(tops), tops.mean()
+        below, above = (float(half_width(spread, trainings, abs(top1 - end) / Z95, np.inf)) for end in (low, high))
+        rows.append((*key, trainings, images, top1, max(top1 - below, 0.0), min(top1 + above, 100.0)))
+    return pd.DataFrame(rows, columns=[*_ATTACKED, "seeds", "n_images", "top1", "low", "high"])
 
 
 def attack_differences(attacked: pd.DataFrame, baseline: Model) -> pd.DataFrame:
-    """Each model's accuracy under attack minus the baseline's, training seed by training seed, at every radius.
-
-    The two accuracies are taken as if of different test images, which makes the interval rather too wide.
+    """Each model's accuracy under attack minus the baseline's, paired: the same training seed and the same images.
 
     Args:
         attacked: as for `attacked_over_trainings`.
@@ -154,24 +154,28 @@ def attack_differences(attacked: pd.DataFrame, baseline: Model) -> pd.DataFrame:
 
     Returns:
         ``backbone``, ``weights``, ``eps``, ``seeds``, ``n_images``, ``difference`` (percentage points), ``low``,
-        ``high``.
+        ``high``: the interval for other trainings of both and other test images (`half_width`), NaN with one training.
 
     Raises:
         UserError: the baseline was not attacked, or a model has other training seeds.
     """
     _check_pairs(attacked, {model: baseline for model in _models(attacked)})
-    wide = attacked.assign(images=(attacked["high"] - attacked["low"]) / (2 * Z95)).set_index([*_ATTACKED, "seed"])
-    theirs = wide.sort_index().loc[baseline]
+    right = {key: _answers(of_model) for key, of_model in attacked.groupby(_ATTACKED, sort=False)}
     rows = []
-    for (backbone, weights, eps), own in wide.groupby(_ATTACKED, sort=False):
+    for (backbone, weights, eps), own in right.items():
         if (backbone, weights) != baseline:
-            own, other = own.droplevel(_ATTACKED), theirs.loc[eps]
-            gaps = own["top1"] - other["top1"]
-            images = np.hypot(own["images"].mean(), other["images"].mean())
-            half = float(half_width(_deviation(gaps), len(gaps), images, np.inf))
-            about = (backbone, weights, eps, len(gaps), own["n_images"].max())
-            rows.append((*about, gaps.mean(), gaps.mean() - half, gaps.mean() + half))
+            gaps = own - right[*baseline, eps]
+            images, trainings = gaps.shape
+            difference, of_images = gaps.mean().mean(), _deviation(gaps.mean(axis=1)) / np.sqrt(images)
+            half = float(half_width(_deviation(gaps.mean()), trainings, of_images, images))
+            about = (backbone, weights, eps, trainings, images)
+            rows.append((*about, difference, difference - half, difference + half))
     return pd.DataFrame(rows, columns=[*_ATTACKED, "seeds", "n_images", "difference", "low", "high"])
+
+
+def _answers(of_model: pd.DataFrame) -> pd.DataFrame:
+    """(images, trainings): 100 where the image was right, 0 where it was not."""
+    return 100.0 * of_model.pivot(index="image_id", columns="seed", values="right")
 
 
 def _models(frame: pd.DataFrame) -> list[Model]:
