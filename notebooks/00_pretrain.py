@@ -153,10 +153,12 @@ plots.save(plots.recipe_samples(picture, recipes, side, study.seed, networks), s
 # A recipe that looks at three views of each picture, or at an attack on it, costs more than plain training. Some of
 # what it gives could be had from plain training for longer. So each recipe is compared with Regular of the same
 # network, which makes at least as many forward and backward passes: it runs for more iterations of the same schedule.
-# Recipes of nearly equal cost share a control. What a recipe began with counts as its own cost.
+# Recipes of nearly equal cost share a control. What a recipe began with counts as its own cost. Further down there is a
+# second comparison, with Regular of as many steps, whatever a step costs.
 
 # %%
-longer, controls = study.controls()
+longer, compared = study.controls()
+controls = compared["passes"]
 
 # %% [markdown]
 # What a training costs. A *pass* is one image forward and backward; a backward pass that stops at the pixels counts
@@ -209,6 +211,31 @@ images = int(results.scores["n_images"].max())
 Markdown(tables.recipe_sentences(differences, augmented, images))
 
 # %% [markdown]
+# ### Where one does not: what it teaches, and what it costs
+#
+# On a short schedule plain training is far from done: every further step lowers its drop too, so compute that a recipe
+# spends on views and attacks is missing elsewhere. With Regular of as many *steps* of the same size, whatever a step
+# costs, only what the recipe shows differs. A recipe that lowers the drop here but not above teaches robustness at a
+# price that this budget does not pay back. One that does not lower it here either teaches nothing that these
+# corruptions ask for.
+
+# %%
+as_many = compared["steps"]
+step_differences = {
+    quantity: trainings.differences_over_trainings(results, as_many, quantity) for quantity in ("P", "mPC", "drop")
+}
+augmented_as_many = {model: as_many[model] for model in augmented}
+Markdown(tables.recipe_sentences(step_differences, augmented_as_many, images, "for as many steps"))
+
+# %% [markdown]
+# Corruptions that take nothing from Regular leave nothing to win. What each category takes from a recipe, and from
+# Regular of as many steps:
+
+# %%
+figure = plots.drops_beside_controls(over, as_many, "of as many steps")
+plots.save(figure, study.folder, "drops_for_as_many_steps")
+
+# %% [markdown]
 # L2 training is made against an adversary, not against corruptions. What it does to the drop is the subject of notebook
 # 04; here is where that begins.
 
@@ -237,7 +264,7 @@ plots.save(plots.differences_by_category(differences["drop"]), study.folder, "di
 # trained plainly, are here too: what they have comes from architecture, size and data.
 
 # %%
-plots.save(plots.clean_against_corrupted(over, controls), study.folder, "clean_against_corrupted")
+plots.save(plots.clean_against_corrupted(over), study.folder, "clean_against_corrupted")
 
 # %% [markdown]
 # ## Under attack

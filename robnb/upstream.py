@@ -31,6 +31,8 @@ from robnb.settings import LARGER_SET, Settings, upstream_set
 from robnb.store import Store
 from robnb.tables import ARM
 
+#: What a control has as much of as a recipe: forward and backward passes (compute), or steps, whatever they cost.
+CONTROLS = ("passes", "steps")
 #: The helper networks' own seed: backbones of all seeds share them, as DeepAugment's published ones are shared.
 _NETWORKS_SEED = 0
 
@@ -64,16 +66,19 @@ def pretrain_spec(settings: Settings, name: str, seed: int, data: str) -> Pretra
     )
 
 
-def control_spec(settings: Settings, spec: PretrainSpec) -> PretrainSpec | None:
-    """Regular training with at least as many passes through the same network; None for Regular itself.
+def control_spec(settings: Settings, spec: PretrainSpec, same: str) -> PretrainSpec | None:
+    """Regular training of the same network that is at least as long; None for Regular itself.
 
-    Its length is rounded up by a tenth of Regular's own at most, so that recipes of like cost share a control.
+    Args:
+        same: one of `CONTROLS`. As many passes are rounded up by a tenth of Regular's own length at most, so that
+            recipes of like cost share a control.
     """
     if spec.recipe == REGULAR.name:
         return None
     regular = pretrain_spec(settings, f"{spec.architecture}.{REGULAR.name}", spec.seed, spec.data)
-    step = max(1, regular.budget.iterations // 10)
-    iterations = math.ceil(spec.passes / regular.budget.batch_size / step) * step
+    rounded = max(1, regular.budget.iterations // 10)
+    as_costly = math.ceil(spec.passes / regular.budget.batch_size / rounded) * rounded
+    iterations = as_costly if same == "passes" else spec.steps
     return replace(regular, budget=replace(regular.budget, iterations=max(iterations, regular.budget.iterations)))
 
 
@@ -215,28 +220,29 @@ class Upstream(Settings):
         _, larger = upstream_set(BackboneName.parse(name).weights)
         return self.larger_upstream if larger else self.tasks["upstream"]
 
-    def controls(self) -> tuple[list[TrainedModel], dict[tuple[str, str], tuple[str, str]]]:
-        """Regular trainings as long as the other recipes are costly, for every training seed.
+    def controls(self) -> tuple[list[TrainedModel], dict[str, dict[tuple[str, str], tuple[str, str]]]]:
+        """Regular trainings as long as the other recipes, in passes and in steps, for every training seed.
 
         Returns:
-            the classifiers, each once, and for every backbone that is not Regular's the one that it has to be compared
-            with: (architecture, weights) to (architecture, weights).
+            the classifiers, each once, and for each of `CONTROLS` the one that a backbone that is not Regular's has
+            to be compared with: (architecture, weights) to (architecture, weights).
         """
-        models, compared = {}, {}
-        for name, _, control in self._with_controls():
-            if control is None:
-                continue
-            backbone, called = BackboneName.parse(name), self._control_name(control)
-            compared[backbone.architecture, backbone.weights] = called.architecture, called.weights
-            if str(called) not in self.backbones and control.key not in models:
-                models[control.key] = self._upstream(called, control, self._upstream_data(name))
+        models, compared = {}, {same: {} for same in CONTROLS}
+        for same in CONTROLS:
+            for name, _, control in self._with_controls(same):
+                if control is None:
+                    continue
+                backbone, called = BackboneName.parse(name), self._control_name(control)
+                compared[same][backbone.architecture, backbone.weights] = called.architecture, called.weights
+                if str(called) not in self.backbones and control.key not in models:
+                    models[control.key] = self._upstream(called, control, self._upstream_data(name))
         return list(models.values()), compared
 
-    def _with_controls(self) -> Iterator[tuple[str, PretrainSpec, PretrainSpec | None]]:
+    def _with_controls(self, same: str) -> Iterator[tuple[str, PretrainSpec, PretrainSpec | None]]:
         """Every backbone with every training seed: its name, its training and that of its control."""
         for seed, name in itertools.product(self.training_seeds, self.backbones):
             spec = self.pretrain_spec(name, seed)
-            yield name, spec, control_spec(self, spec)
+            yield name, spec, control_spec(self, spec, same)
 
     def _control_name(self, control: PretrainSpec) -> BackboneName:
         """Plain Regular, or Regular of so many iterations."""
@@ -246,14 +252,14 @@ class Upstream(Settings):
         return BackboneName(control.architecture, REGULAR.name + longer)
 
     def costs(self) -> pd.DataFrame:
-        """What each finished training has cost, with its parents and helper networks.
+        """What each finished training, and the control of as many passes, has cost, with parents and helper networks.
 
         Returns:
             backbone, weights, seed, passes (see `PretrainSpec.passes`), seconds (of wall time, on this or another
             machine); a row for each backbone, control and seed.
         """
         rows: dict[tuple, dict[str, Any]] = {}
-        for name, spec, control in self._with_controls():
+        for name, spec, control in self._with_controls("passes"):
             named = [(BackboneName.parse(name), spec)]
             named += [] if control is None else [(self._control_name(control), control)]
             for called, training in named:

@@ -342,13 +342,15 @@ def test_one_training_says_so():
 def test_recipes_are_told_apart_only_where_the_interval_is(results):
     said = tables.recipe_sentences(differences(results), CONTROLS, 150)
     headline, _, augmix, ant = said.split("\n")
+    assert headline.startswith("**Does it lower the drop, beside Regular trained for the same compute?** Lowers")
     assert headline.endswith("Lowers it: 1 of 2 (AugMix). Not told apart: 1 of 2 (ANT).")
     assert augmix.startswith("- **AugMix**, drop minus that of Regular, 700 iterations: -")
     assert "lowers it (3 trainings, 150 test images)." in augmix
     assert augmix.endswith("By category: less in noise, weather.")
     assert "not told apart (3 trainings" in ant
     worse = {name: frame.assign(low=1.0, high=3.0) for name, frame in differences(results).items()}
-    assert "Raises it: 2 of 2" in tables.recipe_sentences(worse, CONTROLS, 150)
+    said = tables.recipe_sentences(worse, CONTROLS, 150, "for as many steps")
+    assert "beside Regular trained for as many steps?** Raises it: 2 of 2" in said
 
 
 def test_equal_scores_are_called_so():
@@ -431,6 +433,8 @@ def test_drops_of_recipes_and_controls_are_the_frames(results):
         wanted = rows.loc[[AUGMIX, LONGER, ANT, REGULAR], ["drop_low", "drop_high"]]
         np.testing.assert_allclose(intervals(axis, horizontal=True)[:, 1:], wanted)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["AugMix", "ANT"]
+    as_many = plots.drops_beside_controls(over, CONTROLS, "of as many steps")
+    assert as_many.get_supxlabel().endswith("open: Regular of as many steps")
     with pytest.raises(UserError, match="no recipe with a control to draw: name a backbone"):
         plots.drops_beside_controls(over, {})
 
@@ -459,7 +463,7 @@ def test_undefined_numbers_are_said(results):
 
 def test_clean_against_corrupted_has_every_model_where_it_is(results):
     over = over_trainings(results).query("category == 'all'")
-    (axis,) = plots.clean_against_corrupted(over, CONTROLS).axes
+    (axis,) = plots.clean_against_corrupted(over).axes
     np.testing.assert_allclose(intervals(axis), over[["P", "mPC_low", "mPC_high"]])
     np.testing.assert_allclose(intervals(axis, horizontal=True), over[["mPC", "P_low", "P_high"]])
     named = [text.get_text() for text in axis.get_legend().get_texts()]

@@ -77,12 +77,21 @@ def test_deepaugments_networks_are_shared_by_recipes_architectures_and_seeds(tmp
 def test_a_control_has_at_least_as_many_passes(tmp_path, name, iterations):
     study = small.study(tmp_path, backbones=[name], upstream={**small.budgets(20), "networks": NETWORKS})
     training = pretrain_spec(study, name, 3, "data")
-    control = control_spec(study, training)
+    control = control_spec(study, training, "passes")
     if iterations is None:
         assert control is None
         return
     assert (control.recipe, control.seed, control.budget.iterations) == ("regular", 3, iterations)
     assert control.passes >= training.passes
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations"), [("resnet_nano.augmix", 20), ("resnet_nano.prime", 40), ("resnet_nano.deepaug_augmix", 40)]
+)
+def test_a_control_of_as_many_steps_counts_the_parents(tmp_path, name, iterations):
+    study = small.study(tmp_path, backbones=[name], upstream={**small.budgets(20), "networks": NETWORKS})
+    control = control_spec(study, pretrain_spec(study, name, 3, "data"), "steps")
+    assert (control.recipe, control.budget.iterations, control.steps) == ("regular", iterations, iterations)
 
 
 def test_controls_are_trained_once_and_called_by_their_length(tmp_path):
@@ -92,10 +101,11 @@ def test_controls_are_trained_once_and_called_by_their_length(tmp_path):
     assert [(model.called, model.seed) for model in models] == [
         (("resnet_nano", "regular, 12 iterations"), 0), (("resnet_nano", "regular, 12 iterations"), 1)
     ]  # fmt: skip
-    assert compared == {
+    assert compared["passes"] == {
         ("resnet_nano", "augmix"): ("resnet_nano", "regular, 12 iterations"),
         ("resnet_nano", "l2_eps0"): ("resnet_nano", "regular"),
     }
+    assert compared["steps"] == dict.fromkeys(compared["passes"], ("resnet_nano", "regular"))
     study.pretrain()
     costs = study.costs().set_index(["weights", "seed"])
     assert costs["passes"].to_dict() == {

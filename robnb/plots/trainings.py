@@ -89,12 +89,13 @@ def _picture(view: torch.Tensor) -> np.ndarray:
     return view.permute(1, 2, 0).numpy()
 
 
-def drops_beside_controls(over: pd.DataFrame, controls: Controls) -> Figure:
-    """Drop of each recipe (filled) and of Regular of the same cost (open), a panel per category of corruptions.
+def drops_beside_controls(over: pd.DataFrame, controls: Controls, length: str = "of the same cost") -> Figure:
+    """Drop of each recipe (filled) and of Regular that was trained as long (open), a panel per category of corruptions.
 
     Args:
         over: one task's, of `robnb.statistics.trainings.over_trainings`.
         controls: the control of each recipe, both as (backbone, weights).
+        length: how long the controls were trained, in words.
 
     Raises:
         UserError: there is no recipe with a control.
@@ -107,7 +108,7 @@ def drops_beside_controls(over: pd.DataFrame, controls: Controls) -> Figure:
             for of, away, look in (("", 0.16, _RECIPE), ("_control", -0.16, _CONTROL)):
                 drop, low, high = (row[column + of] for column in _DROP)
                 _dot(axis, row["place"] + away, (drop, low, high), look, limits, filled=not of)
-    figure.supxlabel("drop (%); filled: the recipe, open: Regular of the same cost", fontsize=9)
+    figure.supxlabel(f"drop (%); filled: the recipe, open: Regular {length}", fontsize=9)
     return figure
 
 
@@ -186,15 +187,14 @@ def _compared(over: pd.DataFrame, controls: Controls) -> pd.DataFrame:
     return pd.concat([recipes.reset_index(drop=True), theirs], axis=1)
 
 
-def clean_against_corrupted(over: pd.DataFrame, controls: Controls) -> Figure:
-    """mPC against P with both intervals, a point per model; grey: Regular of the same cost. Dotted: equal drops.
+def clean_against_corrupted(over: pd.DataFrame) -> Figure:
+    """mPC against P with both intervals, a point per model; grey: Regular trained for longer. Dotted: equal drops.
 
     Args:
         over: one task's, of `robnb.statistics.trainings.over_trainings`.
-        controls: the control of each recipe, both as (backbone, weights).
     """
     rows = with_labels(over[over["category"] == ALL]).to_dict("records")
-    plain = [row["model"] for row in rows if (row["backbone"], row["weights"]) not in _longer(controls)]
+    plain = [row["model"] for row in rows if ARM not in row["weights"]]  # the others were trained for comparisons alone
     look = looks(plain)
     figure, axis = plt.subplots(figsize=(7.4, 4.8), layout="constrained")
     along, up = (_range(rows, quantity) for quantity in ("P", "mPC"))
@@ -212,11 +212,6 @@ def clean_against_corrupted(over: pd.DataFrame, controls: Controls) -> Figure:
     axis.set(xlim=along, ylim=up, xlabel="clean, P (%)", ylabel="corrupted, mPC (%)")
     legend_outside(axis)
     return figure
-
-
-def _longer(controls: Controls) -> set[tuple[str, str]]:
-    """Controls that are no backbones of the study but trained for the comparison alone."""
-    return {control for control in controls.values() if ARM in control[1]}
 
 
 def _range(rows: Sequence[Mapping], quantity: str) -> tuple[float, float]:

@@ -79,3 +79,8 @@ class PretrainSpec(Spec):
         """
         own = self.budget.iterations * self.budget.batch_size * recipe_named(self.recipe).passes
         return own + (self.parent.passes if self.parent else 0.0)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer, its parents' too."""
+        return self.budget.iterations + (self.parent.steps if self.parent else 0)

@@ -43,10 +43,9 @@ def beside_controls(
     """
     overall = with_labels(over[over["category"] == ALL]).set_index(_MODEL)
     gaps = {name: _overall(frame).set_index(_MODEL) for name, frame in differences.items()}
-    longer = {control for control in controls.values() if ARM in control[1]}  # shown with their recipes only
     rows = []
     for model in overall.index:
-        if model in longer:
+        if ARM in model[1]:  # trained for a comparison alone, and shown with its recipes
             continue
         called = overall.loc[model, "model"]
         rows.append((called, called, *_scores(overall.loc[model])))
@@ -107,14 +106,18 @@ def _times(value: float) -> str:
 
 
 def recipe_sentences(
-    differences: Mapping[str, pd.DataFrame], controls: Mapping[tuple[str, str], tuple[str, str]], images: int
+    differences: Mapping[str, pd.DataFrame],
+    controls: Mapping[tuple[str, str], tuple[str, str]],
+    images: int,
+    length: str = "for the same compute",
 ) -> str:
-    """Whether recipes lower the drop of Regular trained for the same compute: a headline and a Markdown list.
+    """Whether recipes lower the drop of Regular that was trained as long: a headline and a Markdown list.
 
     Args:
         differences: of P, mPC and drop, each of `robnb.statistics.trainings.differences_over_trainings`.
         controls: the control of each recipe that is to be spoken of, both as (backbone, weights).
         images: test images of each score.
+        length: how long the controls were trained, in words.
     """
     rows = with_labels(differences["drop"], beside=controls.values())
     rows = rows[[model in controls for model in _pairs(rows)]]
@@ -132,7 +135,7 @@ def recipe_sentences(
             f"{found[overall['model']]} ({_counted(overall['seeds'], 'training')}, {images} test images). "
             f"P differs by {clean}, mPC by {corrupted}.{_by_category(own)}"
         )
-    question = "**Does it lower the drop, beside Regular trained for the same compute?**"
+    question = f"**Does it lower the drop, beside Regular trained {length}?**"
     return "\n".join([f"{question} {_listed(found)}", "", *lines])
 
 
