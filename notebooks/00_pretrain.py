@@ -154,7 +154,7 @@ plots.save(plots.recipe_samples(picture, recipes, side, study.seed, networks), s
 # what it gives could be had from plain training for longer. So each recipe is compared with Regular of the same
 # network, which makes at least as many forward and backward passes: it runs for more iterations of the same schedule.
 # Recipes of nearly equal cost share a control. What a recipe began with counts as its own cost. Further down there is a
-# second comparison, with Regular of as many steps, whatever a step costs.
+# second comparison, with Regular of at least as many steps, whatever a step costs.
 
 # %%
 longer, compared = study.controls()
@@ -214,10 +214,10 @@ Markdown(tables.recipe_sentences(differences, augmented, images))
 # ### Where one does not: what it teaches, and what it costs
 #
 # On a short schedule plain training is far from done: every further step lowers its drop too, so compute that a recipe
-# spends on views and attacks is missing elsewhere. With Regular of as many *steps* of the same size, whatever a step
-# costs, only what the recipe shows differs. A recipe that lowers the drop here but not above teaches robustness at a
-# price that this budget does not pay back. One that does not lower it here either teaches nothing that these
-# corruptions ask for.
+# spends on views and attacks is missing elsewhere. With Regular of as many *steps* (of its usual length where a recipe
+# takes fewer), whatever a step costs, only what the recipe shows differs. A recipe that lowers the drop here but not
+# above teaches robustness at a price that this budget does not pay back. One that does not lower it here either teaches
+# nothing that these corruptions ask for.
 
 # %%
 as_many = compared["steps"]
@@ -225,14 +225,14 @@ step_differences = {
     quantity: trainings.differences_over_trainings(results, as_many, quantity) for quantity in ("P", "mPC", "drop")
 }
 augmented_as_many = {model: as_many[model] for model in augmented}
-Markdown(tables.recipe_sentences(step_differences, augmented_as_many, images, "for as many steps"))
+Markdown(tables.recipe_sentences(step_differences, augmented_as_many, images, "for at least as many steps"))
 
 # %% [markdown]
 # Corruptions that take nothing from Regular leave nothing to win. What each category takes from a recipe, and from
-# Regular of as many steps:
+# Regular of at least as many steps:
 
 # %%
-figure = plots.drops_beside_controls(over, as_many, "of as many steps")
+figure = plots.drops_beside_controls(over, as_many, "of at least as many steps")
 plots.save(figure, study.folder, "drops_for_as_many_steps")
 
 # %% [markdown]

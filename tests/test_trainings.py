@@ -255,11 +255,13 @@ ATTACKED = attacked({REGULAR: [[80, 30, 2], [84, 36, 0], [82, 33, 4]], L2: [[70,
 
 
 def test_accuracy_under_attack_over_trainings_by_hand():
-    row = attacked_over_trainings(ATTACKED).set_index(["weights", "eps"]).loc["regular", 0.5]
+    found = attacked_over_trainings(ATTACKED).set_index(["weights", "eps"])
+    row = found.loc["regular", 0.5]
     ends = [proportion_confint(right, 100, method="wilson") for right in (30, 36, 33)]
     low, high = (half_width(3.0, 3, abs(33 - 100 * np.mean(end)) / 1.959964, np.inf) for end in zip(*ends, strict=True))
     assert (row["seeds"], row["n_images"]) == (3, 100)
     assert (row["top1"], row["low"], row["high"]) == pytest.approx((33, 33 - low, 33 + high))
+    assert found.loc["regular", 1.0]["low"] == 0
     assert attacked_over_trainings(ATTACKED[ATTACKED["seed"] == 0])[["low", "high"]].isna().all(axis=None)
 
 
