@@ -103,7 +103,7 @@ upstream = {
     "swin": {"iterations": 700, "batch_size": 32, "lr": 0.0005},
     "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
 }  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
-attack_radii = [0.0, 0.25, 0.5, 1.0, 2.0]  # L2 balls of the attack, over all values of an image in [0, 1]; 0: none
+attack_radii = [0.0, 0.25, 0.5, 1.0, 2.0, 3.0]  # L2 balls of the attack, over all values of an image in [0, 1]; 0: none
 attack_steps = 20  # gradients that an attack follows
 attack_images = 100  # test images attacked, from the first; None attacks the whole test split
 
