@@ -24,14 +24,16 @@ _ATTACKED = ["backbone", "weights", "eps"]
 _LEVEL = 0.975  # of the upper end of a 95 % interval
 
 
-def half_width(between: np.ndarray, trainings: np.ndarray, images: np.ndarray, resamples: float) -> np.ndarray:
-    """Half of the 95 % interval of a mean over trainings, for other trainings and other test images.
+def standard_error(
+    between: np.ndarray, trainings: np.ndarray, images: np.ndarray, resamples: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The standard error of a mean over trainings, for other trainings and other test images; its degrees of freedom.
 
-    t sqrt(s^2 / n + v): s is ``between``, n is ``trainings`` and v is ``images`` squared. The degrees of freedom of t
-    are those of Welch and Satterthwaite: n - 1 of the first part, ``resamples`` - 1 of the second.
+    sqrt(s^2 / n + v): s is ``between``, n is ``trainings`` and v is ``images`` squared. The degrees of freedom are
+    those of Welch and Satterthwaite: n - 1 of the first part, ``resamples`` - 1 of the second.
 
     What other images would change in *one* training alone is in s and in v. It is thus counted twice, which makes the
-    interval a little too wide where that is most of the uncertainty (README.md has the coverage).
+    error a little too large where that is most of the uncertainty (README.md has the coverage).
 
     Args:
         between: standard deviation (n - 1) between trainings, on the same images.
@@ -40,14 +42,23 @@ def half_width(between: np.ndarray, trainings: np.ndarray, images: np.ndarray, r
         resamples: of the bootstrap that ``images`` comes from; infinite where it is known by formula.
 
     Returns:
-        float64 (rows,); NaN with one training, or where a part is not known.
+        both float64 (rows,); NaN with one training, or where a part is not known.
     """
     of_trainings, of_images = np.square(between) / trainings, np.square(images)
     both = of_trainings + of_images
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = both**2 / (of_trainings**2 / (trainings - 1) + of_images**2 / (resamples - 1))
-    half = scipy.stats.t.ppf(_LEVEL, freedom) * np.sqrt(both)
-    return np.where(trainings < 2, np.nan, np.where(both == 0, 0.0, half))
+    return np.where(trainings < 2, np.nan, np.sqrt(both)), freedom
+
+
+def half_width(between: np.ndarray, trainings: np.ndarray, images: np.ndarray, resamples: float) -> np.ndarray:
+    """Half of the 95 % interval of a mean over trainings: `standard_error` times t of its degrees of freedom.
+
+    Returns:
+        float64 (rows,); NaN with one training, or where a part is not known.
+    """
+    error, freedom = standard_error(between, trainings, images, resamples)
+    return np.where(error == 0, 0.0, scipy.stats.t.ppf(_LEVEL, freedom) * error)
 
 
 def per_training(scores: pd.DataFrame) -> pd.DataFrame:
