@@ -38,6 +38,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here); the paper's own backbones are published, see 00_assets
 miniworld = {
     "upstream_train": 6000,
@@ -168,7 +169,7 @@ controls = compared["passes"]
 
 # %%
 costs = study.costs()
-tables.cost_table(costs)
+tables.show(tables.cost_table(costs), study.folder, "costs")
 
 # %% [markdown]
 # ## Scores on clean and corrupted test images
@@ -196,7 +197,7 @@ differences = {
 # apart in spite of that.
 
 # %%
-tables.beside_controls(over, controls, differences)
+tables.show(tables.beside_controls(over, controls, differences), study.folder, "beside_controls")
 
 # %% [markdown]
 # The same in sentences, computed from the table. Augmentation recipes are made to lower the drop, and should. Where one
@@ -278,7 +279,7 @@ under = [model for model in backbones_trained if model.called == study.baseline 
 options = {"steps": attack_steps, "limit": attack_images, "seed": study.seed}
 attacked = under_attack(under, upstream_data, study.store, attack_radii, **options)
 held = trainings.attacked_over_trainings(attacked)
-tables.attack_table(held)
+tables.show(tables.attack_table(held), study.folder, "under_attack")
 
 # %%
 plots.save(plots.under_attack(held), study.folder, "under_attack")
@@ -298,7 +299,7 @@ Markdown(tables.attack_sentences(held, attack_differences, study.baseline, len(u
 # first and the last in them; draws of the corruptions are in none.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # Rates, batch sizes and lengths are those of this profile, not the published ones: what a recipe gives after hundreds
@@ -311,4 +312,5 @@ tables.variance_table(results.variance())
 # %%
 for name, frame in {"trainings": over, "costs": costs, "attack": held}.items():
     tables.save(frame.assign(profile=profile), study.folder, name)
-display(tables.with_intervals(study.finish(results, differences["drop"])))
+overview = tables.with_intervals(study.finish(results, differences["drop"]))
+display(tables.show(overview, study.folder, "overview"))

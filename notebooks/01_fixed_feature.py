@@ -39,6 +39,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -153,7 +154,8 @@ plots.save(grid, study.folder, "corruptions")
 # %%
 backbones_trained = study.pretrain()
 upstream_scored = study.evaluate(backbones_trained)
-tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
+upstream_table = tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
+tables.show(upstream_table, study.folder, "upstream")
 
 # %% [markdown]
 # ## Downstream: only the head learns
@@ -192,13 +194,13 @@ downstream = results.summary[results.summary["task"] != "upstream"]
 # backbones and the direction of the differences, not the sizes. The paper prints no intervals.
 
 # %%
-tables.beside_paper(downstream, "box_AP", study.profile)
+tables.show(tables.beside_paper(downstream, "box_AP", study.profile), study.folder, "detection_beside_paper")
 
 # %% [markdown]
 # ### Table 2: semantic segmentation, drop per category in percent
 
 # %%
-tables.beside_paper(downstream, "mIoU", study.profile)
+tables.show(tables.beside_paper(downstream, "mIoU", study.profile), study.folder, "segmentation_beside_paper")
 
 # %% [markdown]
 # ### The same as a figure
@@ -260,7 +262,7 @@ Markdown(tables.agreement_sentences(agreement))
 # points, where `training_seeds` and `replicates` ask for more than one. Where they do not, it is unknown, not zero.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # In miniworld the upstream and downstream classes are the same ten digits, which makes transfer easier than from
@@ -269,4 +271,4 @@ tables.variance_table(results.variance())
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results))
+tables.show(tables.with_intervals(study.finish(results)), study.folder, "overview")

@@ -38,6 +38,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, CIFAR-10, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -175,7 +176,7 @@ plots.save(plots.drop_by_task(summary), study.folder, "drop_by_task")
 # the intervals overlap widely, another test set may well turn two of them round.
 
 # %%
-tables.with_intervals(tables.rank_table(summary))
+tables.show(tables.with_intervals(tables.rank_table(summary)), study.folder, "ranks")
 
 # %% [markdown]
 # ## Does the order upstream reappear downstream?
@@ -235,7 +236,7 @@ Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summar
 # points, where `training_seeds` and `replicates` ask for more than one. Where they do not, it is unknown, not zero.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # The paper prints no numbers for its figure 2, so there are none to stand beside ours. Severity 1 is the paper's
@@ -244,4 +245,4 @@ tables.variance_table(results.variance())
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results))
+tables.show(tables.with_intervals(study.finish(results)), study.folder, "overview")

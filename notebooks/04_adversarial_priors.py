@@ -36,6 +36,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -147,7 +148,7 @@ plots.save(plots.scores_along(results.summary, radii, called, even=True), study.
 plots.save(plots.drops_along(results.summary, radii, called, even=True), study.folder, "drops_by_eps")
 
 # %%
-tables.with_intervals(tables.rank_table(results.summary))
+tables.show(tables.with_intervals(tables.rank_table(results.summary)), study.folder, "ranks")
 
 # %% [markdown]
 # Does the order upstream reappear downstream? The paper says it turns round.
@@ -179,10 +180,10 @@ Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summar
 # for more than one. Where they do not, it is unknown, not zero.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results))
+tables.show(tables.with_intervals(study.finish(results)), study.folder, "overview")

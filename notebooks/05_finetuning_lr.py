@@ -34,6 +34,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -110,7 +111,8 @@ study = Study.from_notebook("05_finetuning_lr", globals())
 # %%
 backbones_there = study.pretrain()
 upstream_scored = study.evaluate(backbones_there)
-tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
+upstream_table = tables.with_intervals(tables.overview(study.results([upstream_scored]).summary))
+tables.show(upstream_table, study.folder, "upstream")
 
 # %% [markdown]
 # ## Downstream, with each learning rate
@@ -172,10 +174,10 @@ for evaluation in evaluations:
 # for more than one. Where they do not, it is unknown, not zero.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results, pd.concat(differences)))
+tables.show(tables.with_intervals(study.finish(results, pd.concat(differences))), study.folder, "overview")

@@ -38,6 +38,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "miniworld"  # miniworld (made here) | paper (COCO 2017, ADE20K, ImageNet and the published weights)
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it); not used by miniworld
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -51,7 +52,12 @@ miniworld = {
     "classification_train": 1500,
     "classification_val": 150,
 }  # images to make per split
-backbones = ["resnet_mini.regular", "resnet_mini.prime", "swin_mini.regular"]  # architecture.weights
+backbones = [
+    "resnet_mini.regular",
+    "resnet_mini.deepaug_augmix",
+    "resnet_mini.prime",
+    "swin_mini.regular",
+]  # architecture.weights
 trained = []  # published transferred models to use instead of training: names, or authors (the paper's 24) | public
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
@@ -85,9 +91,11 @@ scales = {
 }  # upstream: resize, crop; others: width, height to fit
 upstream = {
     "resnet": {"iterations": 300, "batch_size": 64, "lr": 0.1},
+    "resnet_mini.deepaug_augmix": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "resnet_mini.prime": {"iterations": 150, "batch_size": 64, "lr": 0.1},
     "swin": {"iterations": 700, "batch_size": 32, "lr": 0.0005},
-}  # pretraining, per family of backbones or for one backbone
+    "networks": {"iterations": 400, "batch_size": 16, "lr": 0.005},
+}  # pretraining, per family of backbones or for one backbone; networks: DeepAugment's own
 detection = {
     "resnet": {"iterations": 170, "batch_size": 8, "lr": 0.04},
     "swin": {"iterations": 170, "batch_size": 8, "lr": 0.001},
@@ -151,7 +159,7 @@ results = study.results(evaluations)
 # directions.
 
 # %%
-tables.prime_beside_paper(results.summary, study.profile)
+tables.show(tables.prime_beside_paper(results.summary, study.profile), study.folder, "prime_beside_paper")
 
 # %% [markdown]
 # ## Figure 6: every backbone without and with PRIME in the transfer
@@ -186,10 +194,10 @@ Markdown(tables.sentences(comparison, "the same without PRIME in the transfer"))
 # for more than one. Where they do not, it is unknown, not zero.
 
 # %%
-tables.variance_table(results.variance())
+tables.show(tables.variance_table(results.variance()), study.folder, "variance")
 
 # %% [markdown]
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results, differences))
+tables.show(tables.with_intervals(study.finish(results, differences)), study.folder, "overview")

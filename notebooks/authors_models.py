@@ -36,6 +36,7 @@ from robnb.study import Study
 # %% tags=["parameters"]
 profile = "paper"  # which params these are; stamped on every result: smoke | mini | paper
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
+variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "paper"  # COCO 2017, ADE20K and the published models; miniworld has none
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it)
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
@@ -100,7 +101,8 @@ downstream = results.summary[results.summary["task"] != "upstream"]
 
 # %%
 for metric in ("box_AP", "mIoU"):
-    display(tables.beside_paper(downstream, metric, study.profile))
+    beside = tables.beside_paper(downstream, metric, study.profile)
+    display(tables.show(beside, study.folder, f"{metric}_beside_paper"))
 
 # %% [markdown]
 # ## Tables 4 and 5: PRIME weights, PRIME in the transfer
@@ -108,13 +110,13 @@ for metric in ("box_AP", "mIoU"):
 # The authors released no model with PRIME weights and a plain transfer, so only the second half can be measured.
 
 # %%
-tables.prime_beside_paper(downstream, study.profile)
+tables.show(tables.prime_beside_paper(downstream, study.profile), study.folder, "prime_beside_paper")
 
 # %% [markdown]
 # ## All of them
 
 # %%
-tables.with_intervals(tables.overview(downstream))
+tables.show(tables.with_intervals(tables.overview(downstream)), study.folder, "downstream")
 
 # %%
 metrics = ["box_AP", "mask_AP", "mIoU"]
@@ -145,4 +147,4 @@ Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summar
 # The last cell writes the tables and what made them: parameters, versions, device, time.
 
 # %%
-tables.with_intervals(study.finish(results))
+tables.show(tables.with_intervals(study.finish(results)), study.folder, "overview")

@@ -126,9 +126,19 @@ def _remedy(value: object, kind: type) -> str:
     return f": write {value} without quotes" if re.fullmatch(r"[+-]?\d+(\.\d*)?", value) else ""
 
 
-def products_folder(outputs: str, profile: str, notebook: str) -> Path:
-    """Where a notebook's tables and figures go: <outputs>/<profile>/<notebook>, by default in this checkout."""
-    return (Path(outputs) if outputs else REPOSITORY / "outputs") / profile / notebook
+def products_folder(outputs: str, profile: str, notebook: str, variation: str = "") -> Path:
+    """Where a notebook's tables and figures go, by default in this checkout: <outputs>/<profile>/<notebook>.
+
+    Args:
+        variation: of a run with other parameters than the profile's, whose products go to <notebook>@<variation>.
+
+    Raises:
+        UserError: a variation that is no folder's name.
+    """
+    if variation and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", variation):
+        raise UserError(f"variation is {variation!r}: use letters, digits, '.', '_' and '-', as for a folder.")
+    folder = f"{notebook}@{variation}" if variation else notebook
+    return (Path(outputs) if outputs else REPOSITORY / "outputs") / profile / folder
 
 
 def taken_from(namespace: dict[str, Any], names: Collection[str], others: Collection[str] = ()) -> dict[str, Any]:

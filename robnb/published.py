@@ -30,6 +30,8 @@ from robnb.tables import ARM
 AUTHORS, PUBLIC = "authors", "public"
 #: What a model is called that was transferred with PRIME's images mixed in.
 PRIME_ARM = "PRIME in transfer"
+#: And a published detector that is not the Mask R-CNN of all others.
+CASCADE = "Cascade"
 
 
 class Start(NamedTuple):
@@ -224,7 +226,7 @@ class Shelf:
         """
         name = paper_name(asset)
         architecture, prime = architecture_named(name.architecture), bool(asset.arm)
-        arms = [PRIME_ARM] * prime + ["Cascade"] * (asset.model == "cascade_mask_rcnn")
+        arms = [PRIME_ARM] * prime + [CASCADE] * (asset.model == "cascade_mask_rcnn")
         named = replace(name, weights=ARM.join([name.weights, *arms]))
         transfer = {"task": asset.task, "family": architecture.family, "regime": asset.regime, "prime": prime}
         options = model_options(

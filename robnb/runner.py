@@ -2,7 +2,8 @@
 
     <outputs>/<profile>/<name>/<name>.ipynb, <name>.html, summary.csv, figures/*.png
 
-The first two are written here, the others by the notebook. What is at these names is always a finished run: a running
+A variation, a run with other parameters than the profile's, goes to ``<outputs>/<profile>/<name>@<variation>/``. The
+first two files are written here, the others by the notebook. What is at these names is always a finished run: a running
 notebook is kept under another name, a failed one as ``<name>.failed.ipynb``.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ import yaml
 
 from robnb.errors import UserError
 from robnb.names import choose
-from robnb.parameters import check_parameters, notebook_parameters
-from robnb.running import Progress, RunFailed, execute
+from robnb.parameters import check_parameters, notebook_parameters, products_folder
+from robnb.running import Bar, Progress, RunFailed, execute
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,19 @@ def load_parameters(name: str, profile: str, params: Path) -> dict[str, object]:
     return values or {}
 
 
-def run(
+@dataclass(frozen=True)
+class Job:
+    """A notebook with everything that a run of it is given, checked.
+
+    ``folder`` is where its products go; its name tells a variation from the notebook itself.
+    """
+
+    source: Path
+    folder: Path
+    parameters: dict[str, object]
+
+
+def prepare(
     name: str,
     profile: str,
     outputs: Path,
@@ -77,40 +90,59 @@ def run(
     notebooks: Path,
     params: Path,
     overrides: dict[str, object] | None = None,
-    timeout: int | None = None,
-) -> Products:
-    """Execute a notebook; see the module's docstring for where everything goes.
+    origin: str = "-p",
+    variation: str = "",
+) -> Job:
+    """Find a notebook and check what it is to be run with. Nothing is written.
 
     Args:
         overrides: parameters that go before those of the profile's file.
-        timeout: seconds that one cell may take; None for no limit.
+        origin: where the overrides come from, for the sentence that refuses one.
+        variation: a name for what the overrides make of the notebook; its products go to a folder of their own.
 
     Raises:
-        UserError: bad input, found before the kernel starts or by a cell.
-        RunFailed: a cell raised anything else, took too long, or the kernel died.
+        UserError: there is no such notebook, profile or parameter, or a value does not fit.
     """
     source = find_notebook(name, notebooks)
     name = source.stem
     values = load_parameters(name, profile, params)
     defaults = notebook_parameters(source)
     check_parameters(values, defaults, f"params/{profile}/{name}.yaml")
-    check_parameters(overrides or {}, defaults, "-p")
-    fixed = {"profile": profile, "outputs": str(outputs)}
-    for given in fixed.keys() & (overrides or {}).keys():
-        raise UserError(f"-p {given} cannot be set: use --{given}.")
+    check_parameters(overrides or {}, defaults, origin)
+    for given in sorted({"profile", "outputs", "variation"} & (overrides or {}).keys()):
+        raise UserError(f"{origin} {given} cannot be set: use --{given}.")
+    if "variation" in values:
+        raise UserError(f"params/{profile}/{name}.yaml: variation cannot be set there: use --variation.")
+    if variation and "variation" not in defaults:
+        raise UserError(f"{name} has no parameter variation, so it has no variations: leave out --variation.")
+    fixed = {"profile": profile, "outputs": str(outputs), **({"variation": variation} if variation else {})}
     check_parameters(fixed, defaults, source.name)
-    folder = _writable(outputs / profile / name)
-    with _alone(folder):
-        return _execute_into(folder, source, {**values, **(overrides or {}), **fixed}, timeout)
+    folder = products_folder(str(outputs), profile, name, variation)
+    return Job(source, folder, {**values, **(overrides or {}), **fixed})
 
 
-def _execute_into(folder: Path, source: Path, parameters: dict[str, object], timeout: int | None) -> Products:
-    name = source.stem
+def run(job: Job, *, timeout: int | None = None, progress: Callable[[str, int], Progress] = Bar) -> Products:
+    """Execute a notebook; see the module's docstring for where everything goes.
+
+    Args:
+        timeout: seconds that one cell may take; None for no limit.
+        progress: what shows how far it is, made with a label and the number of cells.
+
+    Raises:
+        UserError: bad input, found by a cell, or a folder that cannot be written or is written by another run.
+        RunFailed: a cell raised anything else, took too long, or the kernel died.
+    """
+    with alone(writable(job.folder), "this notebook"):
+        return _execute_into(job, timeout, progress)
+
+
+def _execute_into(job: Job, timeout: int | None, progress: Callable[[str, int], Progress]) -> Products:
+    name, folder = job.source.stem, job.folder
     running, failed, final = (folder / f"{name}{suffix}.ipynb" for suffix in (".running", ".failed", ""))
-    cells = len(jupytext.read(source, fmt="py:percent").cells) + 1  # papermill adds one with what it injects
+    cells = len(jupytext.read(job.source, fmt="py:percent").cells) + 1  # papermill adds one with what it injects
     try:
-        with Progress(name, cells) as progress:
-            notebook = execute(source, running, parameters, progress, timeout)
+        with progress(folder.name, cells) as shown:
+            notebook = execute(job.source, running, job.parameters, shown, timeout)
     except RunFailed as error:
         running.replace(failed)
         error.notebook = failed
@@ -138,7 +170,12 @@ def as_html(notebook: Any) -> str:
     return HTMLExporter(**offline).from_notebook_node(notebook)[0]
 
 
-def _writable(folder: Path) -> Path:
+def writable(folder: Path) -> Path:
+    """The folder, made if it was not there.
+
+    Raises:
+        UserError: nothing can be written into it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -150,13 +187,17 @@ def _writable(folder: Path) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep two runs from writing the same notebook; the system drops the lock when its holder ends, however it does."""
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Keep two runs from writing the same folder; the system drops the lock when its holder ends, however it does.
+
+    Raises:
+        UserError: ``another robnb is running <what> into <folder>: ...``
+    """
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another robnb is running this notebook into {folder}: wait for it, or give another --outputs."
+                f"another robnb is running {what} into {folder}: wait for it, or give another --outputs."
             ) from None
         yield

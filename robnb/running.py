@@ -1,4 +1,4 @@
-"""papermill's execution of a notebook, seen from the outside: one progress bar, and two ways to fail."""
+"""papermill's execution of a notebook, seen from the outside: how far it is, and two ways to fail."""
 
 from __future__ import annotations
 
@@ -32,12 +32,58 @@ class RunFailed(Exception):
 
 
 class Progress:
-    """A bar over the cells of a notebook, with the section it is in and the last line that its kernel printed.
+    """How far a notebook is: the section it is in, and the last line that its kernel printed. A subclass shows it.
 
-    On a terminal the bar is redrawn in place. In a log it is a line per section and one a minute in between.
+    Args:
+        label: what stands in place of a section until there is one.
+        cells: how many the notebook has, with the one that papermill adds.
     """
 
     def __init__(self, label: str, cells: int) -> None:
+        self.cells = cells
+        self.cell = 0
+        self.section = label
+        self.line = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The notebook is finished or has failed."""
+
+    def cell_start(self, cell: Any, cell_index: int) -> None:
+        """nbclient's ``on_cell_start``, called for every cell, prose included."""
+        self.cell, self.line = cell_index, ""
+        heading = re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading:
+            self.section = heading[1]
+        self.show(now=bool(heading))
+
+    def write(self, text: str) -> None:
+        """What a cell prints: its last line is kept."""
+        lines = [line.strip() for line in re.split(r"[\r\n]", strip_color(text)) if line.strip()]
+        if lines:
+            self.line = lines[-1]
+            self.show(now=False)
+
+    def flush(self) -> None:
+        """papermill flushes what it writes to; there is nothing to do."""
+
+    def finish(self) -> None:
+        """Every cell was executed."""
+        self.cell, self.line = self.cells, ""
+        self.show(now=True)
+
+    def show(self, now: bool) -> None:
+        """Called at every change; ``now`` at those that should not wait."""
+        raise NotImplementedError
+
+
+class Bar(Progress):
+    """A bar over the cells: redrawn in place on a terminal; in a log, a line per section and one a minute."""
+
+    def __init__(self, label: str, cells: int) -> None:
+        super().__init__(label, cells)
         self._live = sys.stderr.isatty()
         self._seconds = 0.2 if self._live else 60.0  # between two drawings
         self._drawn = time.monotonic()
@@ -52,38 +98,14 @@ class Progress:
             bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )
 
-    def __enter__(self) -> Progress:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def cell_start(self, cell: Any, cell_index: int) -> None:
-        """nbclient's ``on_cell_start``, called for every cell, prose included."""
-        self._bar.n = cell_index
-        self._bar.set_postfix_str("", refresh=False)
-        heading = re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
-        if heading:
-            self._bar.set_description_str(heading[1][:40], refresh=False)
-        self._draw(now=bool(heading))
-
-    def write(self, text: str) -> None:
-        """What a cell prints: its last line stands behind the bar."""
-        lines = [line.strip() for line in re.split(r"[\r\n]", strip_color(text)) if line.strip()]
-        if lines:
-            self._bar.set_postfix_str(lines[-1][:70], refresh=False)
-            self._draw(now=False)
-
-    def flush(self) -> None:
-        """papermill flushes what it writes to; there is nothing to do."""
-
-    def finish(self) -> None:
-        """Every cell was executed."""
-        self._bar.n = self._bar.total
-        self._bar.set_postfix_str("", refresh=False)
-        self._draw(now=True)
-
-    def _draw(self, now: bool) -> None:
+    def show(self, now: bool) -> None:
+        """Draw it, unless it was drawn just before."""
+        self._bar.n = self.cell
+        self._bar.set_description_str(self.section[:40], refresh=False)
+        self._bar.set_postfix_str(self.line[:70], refresh=False)
         if not now and time.monotonic() - self._drawn < self._seconds:
             return
         self._drawn = time.monotonic()

@@ -53,11 +53,13 @@ class Settings:
     notebook: str
     profile: str
     outputs: str
+    variation: str = ""
     data: str
     data_root: str = ""
     roots: dict[str, str] = field(default_factory=dict)
     miniworld: dict[str, int] = field(default_factory=dict)
     backbones: list[str]
+    yours: list[str] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     corruptions: list[str] = field(default_factory=lambda: ["benchmark"])
     severities: list[int] = field(default_factory=lambda: [1])
@@ -87,6 +89,8 @@ class Settings:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given = {name: value for name, value in given.items() if value is not None or name not in METRICS}
         parameters.check_parameters(given, _EXAMPLES, "parameters")
+        # The reader's own come last: the first backbone is what others are compared with.
+        object.__setattr__(self, "backbones", list(dict.fromkeys([*self.backbones, *self.yours])))
         choose(self.data, WORLDS, "data")
         choose(self.engine, ENGINES, "engine")
         choose(self.recipe, RECIPES, "recipe")
@@ -214,8 +218,9 @@ def _execution(options: dict[str, Any], parameter: str) -> Execution:
 _BUDGETS = {"": {"iterations": 0, "batch_size": 0, "lr": 0.0}}
 #: One value of the right type for each parameter, for `check_parameters`; None where several types will do.
 _EXAMPLES: dict[str, Any] = {
-    "notebook": "", "profile": "", "outputs": "", "data": "", "data_root": "", "roots": {"": ""},
-    "miniworld": {"": 0}, "backbones": [""], "trained": [""], "corruptions": [""], "severities": [0], "engine": "",
+    "notebook": "", "profile": "", "outputs": "", "variation": "", "data": "", "data_root": "", "roots": {"": ""},
+    "miniworld": {"": 0}, "backbones": [""], "yours": [""], "trained": [""], "corruptions": [""],
+    "severities": [0], "engine": "",
     "classifier_images": "", "test_images": None, "replicates": 0, "resamples": 0, "seed": 0,
     "training_seeds": [0], "workers": 0, "processes": 0, "scheduler": None,
     "inference": {"precision": "", "channels_last": False, "compile": False},

@@ -55,7 +55,7 @@ class Study(Upstream):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.started
+        _ = self.started, self.folder  # a folder that cannot be meant is said now
 
     @cached_property
     def started(self) -> float:

@@ -107,8 +107,8 @@ class Upstream(Settings):
 
     @cached_property
     def folder(self) -> Path:
-        """Where this notebook's tables and figures go: outputs/<profile>/<notebook>."""
-        return parameters.products_folder(self.outputs, self.profile, self.notebook)
+        """Where this notebook's tables and figures go: outputs/<profile>/<notebook>, or <notebook>@<variation>."""
+        return parameters.products_folder(self.outputs, self.profile, self.notebook, self.variation)
 
     @cached_property
     def store(self) -> Store:

@@ -138,6 +138,8 @@ def test_a_notebook_that_does_not_reach_its_end_is_never_taken_for_finished(tmp_
         ("- lr\n", (), "should hold `name: value` lines"),
         ("lr: 1.0\n", ("-p", "lr", "fast"), "-p: lr should be a number, not the text 'fast'."),
         ("lr: 1.0\n", ("-p", "profile", "paper"), "use --profile"),
+        ("lr: 1.0\n", ("--variation", "x"), "01_tiny has no parameter variation"),
+        ("lr: 1.0\n", ("--lanes", "2"), "--lanes is for `robnb run all`"),
         ("lr: 1.0\n", ("--profile", "smok"), "unknown profile 'smok': did you mean 'smoke'?"),
     ],
 )
@@ -145,6 +147,24 @@ def test_bad_parameters_are_refused_before_a_kernel_starts(tmp_path, refused, pa
     tiny.make(tmp_path, "print(1)", params=params)
     refused(tmp_path, says, *arguments)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_variation_has_a_folder_of_its_own(tmp_path, refused):
+    """The same notebook with another name for its products, which only --variation gives it."""
+    tiny.make(tmp_path, "print('this is', variation)")
+    notebook = tmp_path / "notebooks/01_tiny.py"
+    notebook.write_text(notebook.read_text().replace("steps = 2 ", 'variation = ""  # its name\nsteps = 2 '))
+    refused(tmp_path, "-p variation cannot be set: use --variation.", "-p", "variation", "more")
+    refused(tmp_path, "use letters, digits", "--variation", "../more")
+    (tmp_path / "params/smoke/01_tiny.yaml").write_text("variation: more\n")
+    refused(tmp_path, "params/smoke/01_tiny.yaml: variation cannot be set there: use --variation.")
+    (tmp_path / "params/smoke/01_tiny.yaml").write_text("lr: 1.0\n")
+    done = robnb_run(tmp_path, "--variation", "more", "-p", "steps", "5")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs/smoke/01_tiny@more"
+    assert f"html      {folder / '01_tiny.html'}" in done.stdout
+    assert "this is more" in (folder / "01_tiny.ipynb").read_text()
+    assert not products(tmp_path).exists()
 
 
 def test_unknown_and_ambiguous_notebooks_name_the_choices(tmp_path, refused):
@@ -223,7 +243,7 @@ def test_version_and_help():
     assert subprocess.run(run, capture_output=True).returncode == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["status"], ["export"], ["corrupt"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["status"], ["export"], ["corrupt"], ["report"]])
 def test_help_does_not_wait_for_torch(command):
     shows_help = f"import sys; from robnb.cli import main; sys.argv[0] = 'robnb'; main({[*command, '--help']})"
     says = "import atexit, sys; atexit.register(lambda: print('torch', 'torch' in sys.modules, 'numpy' in sys.modules))"

@@ -37,9 +37,12 @@ ORDER = [
     {"upstream"},
     {"study"},
     {"planning"},
+    {"ledger"},
     {"papermill_io", "kernel"},
     {"running"},
     {"runner"},
+    {"rounds"},
+    {"report"},
     {"needs"},
     {"cli"},
 ]

@@ -312,3 +312,60 @@ def test_prime_samples_are_the_image_and_six_draws_in_both_ways():
     for released in shown[8:]:  # (1 - m) image + m u: never brighter than the image by more than a level
         assert (np.asarray(released, int) <= image.astype(int) + 1).all()
     assert any((np.asarray(defined, int) > image.astype(int) + 20).any() for defined in shown[1:7])
+
+
+# Many panels
+
+
+def test_panels_stand_in_even_rows_and_regimes_in_rows_of_their_own():
+    """Three and one would be two and two; every weight trained stands below the frozen backbone of the same tasks."""
+    four_tasks = [summary("upstream", "detection", "segmentation"), summary("segmentation", regime="full_network")]
+    frozen, full = summary("upstream", "detection", "segmentation"), summary("detection", regime="full_network")
+    instances = frozen[frozen["task"] == "detection"].assign(metric="mask_AP")
+    places = {
+        (2, 2): plots.drop_by_category(pd.concat([frozen, instances]), ["top1", "box_AP", "mask_AP", "mIoU"]),
+        (2, 3): plots.drop_by_category(pd.concat([*four_tasks]), ["top1", "box_AP", "mIoU"]),
+        (1, 3): plots.drop_by_category(pd.concat([frozen, full]), ["box_AP", "mIoU"]),
+    }
+    for shape, figure in places.items():
+        assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == shape
+        (legend,) = [axis for axis in figure.axes if axis.get_legend()]
+        assert legend.get_subplotspec().is_first_row() and legend.get_subplotspec().is_last_col()
+    visible = [axis for axis in places[2, 3].axes if axis.get_visible()]
+    assert [axis.get_subplotspec().rowspan.start for axis in visible] == [0, 0, 0, 1]
+    assert "every weight trained" in visible[-1].get_title() and "top-1" in visible[0].get_title()
+
+
+# The reader's own among the others
+
+
+def bold(texts) -> set[str]:
+    return {text.get_text() for text in texts if text.get_fontweight() == "bold"}
+
+
+def test_a_marked_model_is_bold_and_has_a_border_or_a_star():
+    frame = summary("upstream", "detection")
+    taus = frames.agreement([("detection", "box_AP", 3, 1 / 3, -1.0, 1.0)])
+    by_category, by_task = plots.drop_by_category(frame, ["box_AP"], [SWIN]), plots.drop_by_task(frame, [SWIN])
+    clean, agree = plots.clean_and_corrupted(frame, ["box_AP"], [SWIN]), plots.agreement(frame, taus, [SWIN])
+    for figure in (by_category, agree):
+        assert bold(figure.axes[0].get_legend().get_texts()) == {"Swin (mini)"}
+    assert bold(by_task.axes[0].get_xticklabels()) == bold(clean.axes[0].get_yticklabels()) == {"Swin (mini)"}
+    bordered = [bar.get_linewidth() > 2 for bar in by_task.axes[0].patches]
+    assert bordered == [False, False, True]
+    stars = [line.get_label() for line in agree.axes[0].lines if line.get_marker() == "*"]
+    assert stars == ["Swin (mini)"]
+    plain = plots.drop_by_task(frame)
+    assert not bold(plain.axes[0].get_xticklabels())
+    assert {bar.get_linewidth() for bar in plain.axes[0].patches} == {by_task.axes[0].patches[0].get_linewidth()}
+    colours = [[bar.get_facecolor() for bar in figure.axes[0].patches] for figure in (by_task, plain)]
+    assert colours[0] == colours[1], "a mark changes no colour"
+
+
+def test_turned_differences_are_the_baselines_minus_the_others():
+    figure = plots.differences(DIFFERENCES, REGULAR, turned=True)
+    np.testing.assert_allclose(
+        intervals(figure.axes[0], horizontal=True)[:, 1:], [(3.0, 9.0), (-5.0, 1.0), (-2.5, 4.0), (-10.0, -6.0)]
+    )
+    said_below = figure.get_supxlabel()
+    assert said_below.startswith("drop of Regular minus that of each") and "Regular is more robust" in said_below

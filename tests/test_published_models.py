@@ -62,7 +62,7 @@ def test_published_copies_are_needed_where_they_are_asked_for(tmp_path):
     assert "imagenet_c_extra" in names(extra) and "imagenet_c" not in names(extra)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "params/paper").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "params/paper").glob("*_*.yaml")), ids=lambda path: path.stem)
 def test_every_paper_notebook_stops_at_once_with_its_list(path, tmp_path):
     """An empty data root: one sentence with every file, and nothing written."""
     parameters = {
@@ -89,13 +89,13 @@ def test_the_overview_has_every_asset_once_with_its_notebooks(tmp_path):
     needed = needs.notebook_needs("paper", ROOT)
     assert set(needed) == {
         "00_assets", "01_fixed_feature", "02_full_network", "03_model_size", "04_adversarial_priors",
-        "05_finetuning_lr", "06_prime", "authors_models",
+        "05_finetuning_lr", "06_prime", "08_your_backbone", "authors_models",
     }  # fmt: skip
     roots = assets.Roots(tmp_path)
     found = needs.states(needed, roots)
     table = needs.overview(needed, found, roots).set_index("asset")
     assert table.index.is_unique and set(table["state"]) == {"missing"}
-    assert table.loc["cifar10", "needed_by"] == "02"
+    assert table.loc["cifar10", "needed_by"] == "02, 08"
     assert table.loc["resnet50.regular", ["size", "licence"]].tolist() == ["102.5 MB", "BSD-3-Clause"]
     assert table.loc["imagenet", "size"] == "registration"
     commands = needs.commands(needed, found, roots, "paper")

@@ -12,7 +12,7 @@ import sys
 from types import FrameType
 
 import robnb
-from robnb.cli import convert, corrupt, export, fetch, inspect, plan, run, status
+from robnb.cli import convert, corrupt, export, fetch, inspect, plan, report, run, status
 from robnb.errors import UserError
 
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         run,
         plan,
         status,
+        report,
         export,
         fetch,
         convert,

@@ -8,7 +8,6 @@ from pathlib import Path
 import yaml
 
 import robnb
-from robnb.errors import UserError
 
 #: The checkout that this package was installed from (editable): notebooks/ and params/ lie beside it.
 ROOT = Path(robnb.__file__).resolve().parents[1]
@@ -58,20 +57,21 @@ def parameters_of(arguments: argparse.Namespace) -> tuple[str, dict[str, object]
     """The notebook's full name, and every parameter that a run with these arguments would have.
 
     Raises:
-        UserError: as `robnb.runner.run`, before it starts a kernel.
+        UserError: as `robnb.runner.prepare`.
     """
-    from robnb.parameters import check_parameters, notebook_parameters
-    from robnb.runner import find_notebook, load_parameters
+    from robnb.parameters import notebook_parameters
+    from robnb.runner import prepare
 
-    source = find_notebook(arguments.name, arguments.root / "notebooks")
-    values = load_parameters(source.stem, arguments.profile, arguments.root / "params")
-    defaults, overrides = notebook_parameters(source), overrides_of(arguments)
-    check_parameters(values, defaults, f"params/{arguments.profile}/{source.stem}.yaml")
-    check_parameters(overrides, defaults, "-p")
-    fixed = {"profile": arguments.profile, "outputs": str(outputs_of(arguments))}
-    for given in fixed.keys() & overrides.keys():
-        raise UserError(f"-p {given} cannot be set: use --{given}.")
-    return source.stem, {**defaults, **values, **overrides, **fixed}
+    root = arguments.root
+    job = prepare(
+        arguments.name,
+        arguments.profile,
+        outputs_of(arguments),
+        notebooks=root / "notebooks",
+        params=root / "params",
+        overrides=overrides_of(arguments),
+    )
+    return job.source.stem, {**notebook_parameters(job.source), **job.parameters}
 
 
 def _value(text: str) -> object:

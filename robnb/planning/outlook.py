@@ -32,15 +32,17 @@ class Transfer(NamedTuple):
     rates: bool = False
 
 
+_FROZEN = (Transfer("fixed_feature", "detection"), Transfer("fixed_feature", "segmentation"))
 _BOTH = (Transfer("full_network", "detection"), Transfer("full_network", "segmentation"))
 #: The transfers of each notebook, in its order. Every one also scores its backbones upstream.
 STEPS: dict[str, tuple[Transfer, ...]] = {
-    "01_fixed_feature": (Transfer("fixed_feature", "detection"), Transfer("fixed_feature", "segmentation")),
+    "01_fixed_feature": _FROZEN,
     "02_full_network": (*_BOTH, Transfer("full_network", "classification")),
     "03_model_size": _BOTH,
     "04_adversarial_priors": _BOTH,
     "05_finetuning_lr": tuple(step._replace(rates=True) for step in _BOTH),
     "06_prime": tuple(step._replace(primes=(False, True)) for step in _BOTH),
+    "08_your_backbone": (*_FROZEN, *_BOTH, Transfer("full_network", "classification")),
     "authors_models": (),
     "00_pretrain": (),
 }

@@ -4,6 +4,7 @@ import seaborn as sns
 
 from robnb.plots.comparison import agreement, differences
 from robnb.plots.drawing import save
+from robnb.plots.ledger import drops_by_severity, pairs, statements, variance_shares
 from robnb.plots.pictures import corruption_grid, prime_samples, samples
 from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
 from robnb.plots.series import drops_along, scores_along
@@ -28,13 +29,17 @@ __all__ = [
     "drop_by_task",
     "drops_along",
     "drops_beside_controls",
+    "drops_by_severity",
+    "pairs",
     "prime_samples",
     "recipe_samples",
     "samples",
     "save",
     "scores_along",
     "speed",
+    "statements",
     "under_attack",
+    "variance_shares",
 ]
 
 sns.set_theme(style="whitegrid", context="notebook", palette="colorblind", rc={"figure.dpi": 110})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robnb.metrics import ALL
 from robnb.names import CATEGORIES, METRICS
-from robnb.plots.drawing import COLUMNS, Look, legend_outside, looks, panels, undefined, view, whiskers
+from robnb.plots.drawing import Look, legend_outside, looks, names_of, panels, undefined, view, whiskers
 from robnb.tables import name, tau_in_words, with_labels
 
 #: How much of the height of a category its models take.
@@ -18,13 +20,16 @@ _HEIGHT = 0.72
 _DROP = ["drop", "drop_low", "drop_high"]
 
 
-def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str) -> Figure:
+def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str, *, turned: bool = False) -> Figure:
     """Paired differences of the drops against the baseline's, a panel per metric; left of zero is more robust.
 
     Args:
         frame: paired differences with their intervals, as `robnb.statistics.Results` gives them.
         baseline: (backbone, weights); or what each model is compared with in words, where that is not one model.
+        turned: draw the baseline's drop minus each model's, so that left of zero the baseline is more robust.
     """
+    if turned:
+        frame = frame.assign(difference=-frame["difference"], low=-frame["high"], high=-frame["low"])
     one = not isinstance(baseline, str)
     rows = with_labels(frame, beside=[baseline] if one else [])
     is_baseline = [model == baseline for model in zip(rows["backbone"], rows["weights"], strict=True)]
@@ -33,7 +38,8 @@ def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str) -> Figure:
     if rows.empty:
         return _only(f"There is no model beside {first} to compare.")
     order = [category for category in (ALL, *CATEGORIES) if category in set(rows["category"])]
-    look = looks([first, *rows["model"]])  # the baseline takes the first colour, as where it is drawn
+    all_of_them = [*rows["model"], first] if turned else [first, *rows["model"]]
+    look = looks(all_of_them)  # the baseline takes its colour too, as where it is drawn: the first, or the last
     limits = view(rows["difference"], rows["low"], rows["high"])
     limits = (min(limits[0], -0.1 * limits[1]), max(limits[1], -0.1 * limits[0]))  # zero is never at the border
     figure, drawn = panels(
@@ -51,8 +57,10 @@ def differences(frame: pd.DataFrame, baseline: tuple[str, str] | str) -> Figure:
         axis.grid(axis="y", visible=False)
         for border in np.arange(len(order) - 1) + 0.5:
             axis.axhline(border, color="0.85", linewidth=0.8)
-    figure.supxlabel(f"drop minus that of {first} (percentage points); left of zero is more robust", fontsize=9)
-    legend_outside(drawn[min(len(drawn), COLUMNS) - 1][0], title="open: the interval\nholds zero")
+    said = f"drop of {first} minus that of each" if turned else f"drop minus that of {first}"
+    who = f"{first} is" if turned else "is"
+    figure.supxlabel(f"{said} (percentage points); left of zero {who} more robust", fontsize=9)
+    legend_outside(drawn[0][0], title="open: the interval\nholds zero")
     return figure
 
 
@@ -78,16 +86,17 @@ def _only(said: str) -> Figure:
     return figure
 
 
-def agreement(summary: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
+def agreement(summary: pd.DataFrame, agreement: pd.DataFrame, marked: Collection[tuple[str, str]] = ()) -> Figure:
     """Overall drop upstream against overall drop downstream, a panel per downstream metric; a point per model.
 
     Args:
         summary: of the upstream task and the downstream ones, as `robnb.statistics.Results` gives it.
         agreement: Kendall's tau of each downstream metric with its interval, from the same results.
+        marked: models, as (backbone, weights), that are to be found at once.
     """
     overall = with_labels(summary[summary["category"] == ALL])
     upstream = overall[overall["task"] == "upstream"]
-    look = looks(overall["model"])
+    look = looks(overall["model"], names_of(overall, marked))
     both = upstream[["model", *_DROP]].merge(overall[overall["task"] != "upstream"], on="model", suffixes=("_up", ""))
     across = view(*(both[f"{column}_up"] for column in _DROP))
     along = view(*(both[column] for column in _DROP))
@@ -95,8 +104,9 @@ def agreement(summary: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     figure, drawn = panels(both, 2.8, 3.3, share="xy", legend=True, columns=len(METRICS))
     for axis, panel in drawn:
         for row in panel.itertuples():
-            colour, x, y = look[row.model].colour, row.drop_up, row.drop
-            axis.plot([x], [y], look[row.model].marker, color=colour, markersize=7, zorder=5, label=row.model)
+            drawn_as, x, y = look[row.model], row.drop_up, row.drop
+            colour, size = drawn_as.colour, 7 * drawn_as.enlarged**0.5
+            axis.plot([x], [y], drawn_as.marker, color=colour, markersize=size, zorder=5, label=row.model)
             whiskers(axis, [y], [row.drop_low_up], [row.drop_high_up], across, horizontal=True, colour=colour)
             whiskers(axis, [x], [row.drop_low], [row.drop_high], along, colour=colour)
         scored = tuple(panel[["task", "regime", "metric"]].iloc[0])
@@ -104,5 +114,5 @@ def agreement(summary: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
         axis.set(xlim=across, ylim=along)
     figure.supxlabel("drop upstream (%)", fontsize=9)
     figure.supylabel("drop downstream (%)", fontsize=9)
-    legend_outside(drawn[min(len(drawn), len(METRICS)) - 1][0])
+    legend_outside(drawn[0][0], look)
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from robnb.errors import UserError
+from robnb.names import METRICS, REGIMES
 from robnb.tables import UNDEFINED, several_regimes, title
 
 _MARKERS = "osD^vPX"
+#: Of a model that is to be found at once.
+_STAR, _STAR_SIZE, _BORDER = "*", 2.2, 2.4
 #: How many panels stand side by side, at most, where nothing else is said.
 COLUMNS = 3
 _INK = "0.15"
@@ -24,19 +28,54 @@ _INK = "0.15"
 _REACH = 50.0
 
 
+#: (task, regime, metric) and its rows.
+Panel = tuple[tuple[str, str, str], pd.DataFrame]
+
+
 @dataclass(frozen=True)
 class Look:
-    """How a model is drawn in every panel of a figure."""
+    """How a model is drawn in every panel of a figure.
+
+    Attributes:
+        marked: whether it is to be found at once: a star among points, a dark border among bars, its name in bold.
+    """
 
     colour: tuple[float, float, float]
     marker: str
+    marked: bool = False
+
+    @property
+    def border(self) -> dict[str, object]:
+        """Of its bar."""
+        return {"edgecolor": _INK, "linewidth": _BORDER} if self.marked else {}
+
+    @property
+    def enlarged(self) -> float:
+        """How much larger than others its points are, in area: a star fills less of its place than a disc."""
+        return _STAR_SIZE if self.marked else 1.0
 
 
-def looks(models: Iterable[str]) -> dict[str, Look]:
+def looks(models: Iterable[str], marked: Collection[str] = ()) -> dict[str, Look]:
     """A colour-blind safe colour and a marker for each model, in order of appearance."""
     names = list(dict.fromkeys(models))
     colours = sns.color_palette("colorblind", len(names))
-    return {name: Look(colours[k], _MARKERS[k % len(_MARKERS)]) for k, name in enumerate(names)}
+    return {
+        name: Look(colours[k], _STAR if name in marked else _MARKERS[k % len(_MARKERS)], name in marked)
+        for k, name in enumerate(names)
+    }
+
+
+def names_of(rows: pd.DataFrame, models: Collection[tuple[str, str]]) -> set[str]:
+    """What models, as (backbone, weights), are called in labelled rows."""
+    called = zip(rows["backbone"], rows["weights"], rows["model"], strict=True)
+    return {name for backbone, weights, name in called if (backbone, weights) in models}
+
+
+def embolden(texts: Iterable[Text], look: Mapping[str, Look]) -> None:
+    """Write the names of marked models in bold."""
+    for text in texts:
+        if text.get_text() in look and look[text.get_text()].marked:
+            text.set_fontweight("bold")
 
 
 def panels(
@@ -45,7 +84,8 @@ def panels(
     """A titled panel for each task, regime and metric of ``rows``; ``share``: the axes in common, "x", "y" or "xy".
 
     Args:
-        columns: how many stand side by side.
+        columns: how many stand side by side, at most; four where a task was learnt in several ways, which then have
+            rows of their own.
         width: of a panel, as ``height``, in inches.
         legend: leave room for one on the right.
 
@@ -54,9 +94,9 @@ def panels(
     """
     if rows.empty:
         raise UserError("there is no score to draw: choose a metric of a task that the study has.")
-    groups = list(rows.groupby(["task", "regime", "metric"], sort=False))
-    across = min(columns, len(groups))
-    down = -(-len(groups) // across)
+    regimes = several_regimes(rows)
+    grid = _grid(list(rows.groupby(["task", "regime", "metric"], sort=False)), columns, regimes)
+    across, down = max(map(len, grid)), len(grid)
     figure, axes = plt.subplots(
         down,
         across,
@@ -66,13 +106,28 @@ def panels(
         sharex="x" in share,
         sharey="y" in share,
     )
-    regimes = several_regimes(rows)
-    for axis, (scored, _) in zip(axes.flat, groups, strict=False):
-        axis.set_title(title(*scored, regimes=regimes, separator="\n"), fontsize=9)
-        axis.tick_params(labelbottom=True, labelsize=9)  # sharing hides it above a place that no panel takes
-    for axis in axes.flat[len(groups) :]:
-        axis.set_visible(False)
-    return figure, [(axis, group) for axis, (_, group) in zip(axes.flat, groups, strict=False)]
+    drawn = []
+    for row_of_axes, row in zip(axes, grid, strict=True):
+        for axis, (scored, group) in zip(row_of_axes, row, strict=False):
+            axis.set_title(title(*scored, regimes=regimes, separator="\n"), fontsize=9)
+            axis.tick_params(labelbottom=True, labelsize=9)  # sharing hides it above a place that no panel takes
+            drawn.append((axis, group))
+        for axis in row_of_axes[len(row) :]:
+            axis.set_visible(False)
+    return figure, drawn
+
+
+def _grid(panels: list[Panel], columns: int, by_regime: bool) -> list[list[Panel]]:
+    """The panels row by row, in rows as even as they can be; what every weight was trained for in rows of its own."""
+    parts = [panels]
+    if by_regime and len(panels) > columns:
+        parts = [[panel for panel in panels if (panel[0][1] == REGIMES[-1]) is trained] for trained in (False, True)]
+        columns = max(columns, len(METRICS))
+    rows = []
+    for part in filter(None, parts):
+        across = -(-len(part) // -(-len(part) // columns))
+        rows += [part[k : k + across] for k in range(0, len(part), across)]
+    return rows
 
 
 def view(estimates: pd.Series, low: pd.Series, high: pd.Series) -> tuple[float, float]:
@@ -122,10 +177,17 @@ def undefined(axis: Axes, place: float, at: float, *, horizontal: bool = False) 
     axis.text(*where, f" {UNDEFINED}", fontsize=7, color="0.35", **({"va": "bottom"} | turn))
 
 
-def legend_outside(axis: Axes, **options: object) -> None:
-    """The legend of an axis, to the right of it and without a frame."""
+def legend_outside(axis: Axes, look: Mapping[str, Look] | None = None, **options: object) -> None:
+    """The legend of an axis, right of the last panel in the first row; names that ``look`` marks are bold."""
+    if "handles" not in options:
+        options |= dict(zip(("handles", "labels"), axis.get_legend_handles_labels(), strict=True))
     options = {"fontsize": 9, "title_fontsize": 8} | options
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, **options)
+    places = [(other, other.get_subplotspec()) for other in axis.figure.axes]
+    first_row = [other for other, place in places if place is not None and place.is_first_row()]
+    last = [other for other in first_row if other.get_visible()][-1]
+    legend = last.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, **options)
+    legend.set_in_layout(last is first_row[-1])  # where no panel is, it has room, and must not push those below away
+    embolden(legend.get_texts(), look or {})
 
 
 def save(figure: Figure, folder: Path, name: str) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,17 +15,30 @@ from matplotlib.patches import Rectangle
 from robnb.errors import UserError
 from robnb.metrics import ALL
 from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, METRICS, VALIDATION_CORRUPTIONS
-from robnb.plots.drawing import COLUMNS, Look, legend_outside, looks, panels, undefined, view, whiskers
+from robnb.plots.drawing import (
+    Look,
+    embolden,
+    legend_outside,
+    looks,
+    names_of,
+    panels,
+    undefined,
+    view,
+    whiskers,
+)
 from robnb.tables import METRIC_TITLES, UNDEFINED, grid_cells, missing_cells, several_regimes, title, with_labels
 
 _DROP = ["drop", "drop_low", "drop_high"]
 
 
-def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Drop in each category of corruptions and over all, a panel per metric; lower is more robust."""
+def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str], marked: Collection[tuple[str, str]] = ()) -> Figure:
+    """Drop in each category of corruptions and over all, a panel per metric; lower is more robust.
+
+    ``marked``: models, as (backbone, weights), that are to be found at once, here and in the other figures.
+    """
     rows = with_labels(summary[summary["metric"].isin(metrics)])
     order = [category for category in (*CATEGORIES, ALL) if category in set(rows["category"])]
-    look = looks(rows["model"])
+    look = looks(rows["model"], names_of(rows, marked))
     limits = view(*(rows[column] for column in _DROP))
     figure, drawn = panels(rows, 4.4, 3.6, share="y", legend=True)
     for axis, panel in drawn:
@@ -38,14 +51,14 @@ def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         axis.set_xlim(-0.55, len(order) - 0.45)
         axis.grid(axis="x", visible=False)
     figure.supylabel("drop (%)", fontsize=9)
-    legend_outside(drawn[min(len(drawn), COLUMNS) - 1][0])
+    legend_outside(drawn[0][0], look)
     return figure
 
 
-def drop_by_task(summary: pd.DataFrame) -> Figure:
+def drop_by_task(summary: pd.DataFrame, marked: Collection[tuple[str, str]] = ()) -> Figure:
     """Overall drop on the upstream task and on each downstream one: figure 2 of the paper, in our world."""
     rows = with_labels(summary[summary["category"] == ALL])
-    look = looks(rows["model"])
+    look = looks(rows["model"], names_of(rows, marked))
     limits = view(*(rows[column] for column in _DROP))
     figure, drawn = panels(rows, 2.5, 3.4, share="y", columns=len(METRICS) + 1)
     for axis, panel in drawn:
@@ -53,6 +66,7 @@ def drop_by_task(summary: pd.DataFrame) -> Figure:
             _bars(axis, [k], bar, 0.75, look[model], model, limits)
         names = panel["model"].unique()
         axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=9)
+        embolden(axis.get_xticklabels(), look)
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.grid(axis="x", visible=False)
     figure.supylabel("drop (%)", fontsize=9)
@@ -69,7 +83,7 @@ def _bars(
     limits: tuple[float, float],
 ) -> None:
     """One model's drops as bars with whiskers."""
-    axis.bar(places, rows["drop"], 0.92 * width, color=look.colour, label=name)
+    axis.bar(places, rows["drop"], 0.92 * width, color=look.colour, label=name, **look.border)
     whiskers(axis, places, rows["drop_low"], rows["drop_high"], limits)
     for place, drop in zip(places, rows["drop"], strict=True):
         if np.isnan(drop):
@@ -78,10 +92,12 @@ def _bars(
     axis.axhline(0, color="0.3", linewidth=0.8)
 
 
-def clean_and_corrupted(summary: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+def clean_and_corrupted(
+    summary: pd.DataFrame, metrics: Sequence[str], marked: Collection[tuple[str, str]] = ()
+) -> Figure:
     """Where each model starts (P, filled) and where the corruptions take it (mPC, open), a panel per metric."""
     rows = with_labels(summary[summary["metric"].isin(metrics) & (summary["category"] == ALL)])
-    look = looks(rows["model"])
+    look = looks(rows["model"], names_of(rows, marked))
     figure, drawn = panels(rows, 3.7, 1.4 + 0.55 * rows["model"].nunique(), share="y")
     names = list(rows["model"].unique())
     for axis, panel in drawn:
@@ -94,9 +110,12 @@ def clean_and_corrupted(summary: pd.DataFrame, metrics: Sequence[str]) -> Figure
             axis.plot([row.P, row.mPC], [clean, corrupted], color="0.6", linewidth=1, linestyle=":", zorder=1)
             whiskers(axis, [clean], [row.P_low], [row.P_high], limits, horizontal=True, colour=colour)
             whiskers(axis, [corrupted], [row.mPC_low], [row.mPC_high], limits, horizontal=True, colour=colour)
-            axis.scatter([row.P], [clean], color=[colour], s=42, zorder=5)
-            axis.scatter([row.mPC], [corrupted], facecolor="white", edgecolor=[colour], s=42, linewidth=1.8, zorder=5)
+            marker, size = ("*" if look[row.model].marked else "o"), 42 * look[row.model].enlarged
+            axis.scatter([row.P], [clean], color=[colour], s=size, marker=marker, zorder=5)
+            axis.scatter([row.mPC], [corrupted], facecolor="white", edgecolor=[colour], s=size, marker=marker,
+                         linewidth=1.8, zorder=5)  # fmt: skip
         axis.set_yticks([-k for k in range(len(names))], names)
+        embolden(axis.get_yticklabels(), look)
         axis.set(xlim=limits, ylim=(0.6 - len(names), 0.5))
         axis.set_xlabel("clean (filled), corrupted (open), %", fontsize=9)
         axis.grid(axis="y", visible=False)

@@ -111,7 +111,7 @@ def _axis(axis: Axes, ticks: Mapping[float, float], limits: tuple[float, float])
 
 def _legend(drawn: Sequence[tuple[Axes, pd.DataFrame]], look: Mapping[str, Look], heading: str | None) -> None:
     """Beside the last panel of the first row."""
-    axis = drawn[min(len(drawn), len(METRICS)) - 1][0]
+    axis = drawn[0][0]
     for model, of_model in look.items():
         axis.plot([], [], of_model.marker, color=of_model.colour, markersize=6, label=model)
     legend_outside(axis, **({"title": heading} if heading else {}))

@@ -8,6 +8,7 @@ from robnb.tables.comparison import (
     tau_in_words,
     variance_table,
 )
+from robnb.tables.files import save, show
 from robnb.tables.labels import (
     ARM,
     METRIC_TITLES,
@@ -19,6 +20,7 @@ from robnb.tables.labels import (
     title,
     with_labels,
 )
+from robnb.tables.ledger import in_full, pair_sentences, severity_sentences, variance_shares
 from robnb.tables.paper import beside_paper, prime_beside_paper, sizes
 from robnb.tables.scores import (
     UNDEFINED,
@@ -28,9 +30,9 @@ from robnb.tables.scores import (
     missing_cells,
     overview,
     rank_table,
-    save,
     with_intervals,
 )
+from robnb.tables.standing import introduction, models_of, standing, standing_sentences, standing_table
 from robnb.tables.trainings import attack_sentences, attack_table, beside_controls, cost_table, recipe_sentences
 
 __all__ = [
@@ -49,10 +51,14 @@ __all__ = [
     "cost_table",
     "grid_cells",
     "grid_status",
+    "in_full",
+    "introduction",
     "label",
     "missing_cells",
+    "models_of",
     "name",
     "overview",
+    "pair_sentences",
     "prime_beside_paper",
     "rank_agreement",
     "rank_table",
@@ -60,9 +66,15 @@ __all__ = [
     "save",
     "sentences",
     "several_regimes",
+    "severity_sentences",
+    "show",
     "sizes",
+    "standing",
+    "standing_sentences",
+    "standing_table",
     "tau_in_words",
     "title",
+    "variance_shares",
     "variance_table",
     "with_intervals",
     "with_labels",

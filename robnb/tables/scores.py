@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
@@ -128,11 +127,3 @@ def _listed(missing: list[tuple[str, int, int]]) -> str:
 def with_bounds(names: Iterable[str]) -> list[str]:
     """Each name, followed by the names of its interval's two ends."""
     return [name + end for name in names for end in ("", "_low", "_high")]
-
-
-def save(frame: pd.DataFrame, folder: Path, name: str, *, index: bool = False) -> Path:
-    """Write ``<folder>/<name>.csv`` in full precision; returns the path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.csv"
-    frame.to_csv(path, index=index)
-    return path
