@@ -5,7 +5,7 @@ PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help venv demo notebook pretrain lab test lint format lock clean
+.PHONY: help venv demo all notebook pretrain lab test lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ venv: ## create or complete .venv (every target below does it first)
 
 demo: venv ## notebook 01 in the mini profile: the summary table, the executed notebook, its HTML and figures
 	@$(BIN)/robnb run 01_fixed_feature --profile mini $(ARGS)
+
+all: venv ## every notebook of a profile, several at once, and one page of all results: make all PROFILE=mini
+	@$(BIN)/robnb run all --profile "$(PROFILE)" $(ARGS)
 
 notebook: venv ## one notebook: make notebook NB=02_full_network PROFILE=smoke
 	@$(BIN)/robnb run "$(NB)" --profile "$(PROFILE)" $(ARGS)

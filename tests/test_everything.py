@@ -85,6 +85,15 @@ def test_what_smoke_cannot_say_is_not_run_and_says_why(ledger):
     assert ledger.loc["C17", "why"] == "it takes two radii above 0."
 
 
+def test_the_page_to_keep_has_every_claim_and_says_what_world_it_is_of(smoke, ledger):
+    folder = smoke / "07_does_it_transfer"
+    page = (folder / "results.md").read_text()
+    assert "miniworld results, not the paper's" in page
+    assert json.loads((folder / "provenance.json").read_text())["ended"] in page
+    assert all(f"| {name} |" in page and row["verdict"] in page for name, row in ledger.iterrows())
+    assert (folder / "figures" / "statements.png").is_file() and "](figures/statements.png)" in page
+
+
 def test_its_numbers_are_the_notebooks(smoke):
     """Every difference of drops in C4, from the table of notebook 02, and its interval from differences.csv."""
     each = pd.read_csv(smoke / "07_does_it_transfer" / "statements.csv")

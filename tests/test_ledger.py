@@ -156,7 +156,7 @@ def test_numbers_that_are_undefined_leave_a_claim_undecided():
     world = worlds.found(lambda *_: (0.0, 0.0), error=0.0, notebooks=("01_fixed_feature",))
     entries = judge_all(world, RULES, CLAIMS[:1])
     table = ledger(entries, RULES).iloc[0]
-    assert (table["verdict"], table["measured"]) == (UNDECIDED, "undefined, of 16 none told apart")
+    assert (table["verdict"], table["measured"]) == (UNDECIDED, "undefined; of 16: 16 open")
     assert table["why"].endswith("drop of ANT - Regular: undefined with 100 images")
 
 

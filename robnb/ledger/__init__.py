@@ -7,6 +7,7 @@
     claims/       the claims, as data
     entries.py    the tables of all this
     pool.py       all models together: pairs, order, sources of variance
+    page.py       the ledger as a page to keep
     reading.py    the steps of the ledger notebook
 
 A new claim is an entry in one of the files of ``claims/``.

@@ -17,6 +17,7 @@ from robnb.ledger.verdicts import (
     HOLDS,
     NOT_ABOVE,
     NOT_RUN,
+    UNDECIDED,
     VERDICTS,
     WITHIN,
     Outcome,
@@ -137,8 +138,8 @@ def _measured(outcomes: Sequence[Outcome], rules: Rules) -> str:
     if len(outcomes) == 1:
         return in_words(there[0].measured)
     alone = [standing(one, rules) for one in outcomes]
-    parts = {HOLDS: "as claimed", FAILS: "the other way", NOT_RUN: "not run"}
-    said = [f"{alone.count(which)} {words}" for which, words in parts.items() if which in alone]
+    words = {HOLDS: "as claimed", FAILS: "the other way", UNDECIDED: "open", NOT_RUN: "not run"}
+    said = ", ".join(f"{alone.count(which)} {how}" for which, how in words.items() if which in alone)
     values = [one.measured.value for one in there if not math.isnan(one.measured.value)]
     span = f"{min(values):.1f} to {max(values):.1f}" if values else UNDEFINED
-    return f"{span}, of {len(outcomes)} {', '.join(said) or 'none told apart'}"
+    return f"{span}; of {len(outcomes)}: {said}"

@@ -13,8 +13,9 @@ import pandas as pd
 
 from robnb import parameters, provenance, tables
 from robnb.errors import UserError
-from robnb.ledger.entries import Entry, judge_all, ledger
+from robnb.ledger.entries import Entry, counts, judge_all, ledger
 from robnb.ledger.found import Found, find
+from robnb.ledger.page import results_page
 from robnb.ledger.pool import Pool, pooled
 from robnb.ledger.verdicts import Rules
 from robnb.statistics.resampling import MIN_RESAMPLES
@@ -80,7 +81,10 @@ class Reading:
         return pooled(self.found, self.resamples, self.seed)
 
     def finish(self, frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        """Write the ledger, further tables in full precision and what made them; returns what ``robnb run`` prints."""
+        """Write the ledger, further tables in full precision and what made them; returns what ``robnb run`` prints.
+
+        results.md is the ledger as a page of its own, with its figure and provenance.
+        """
         entries = ledger(self.entries, self.rules)
         short = entries[["id", "claim", "measured", "verdict"]]
         for name, frame in {"ledger": entries, **frames}.items():
@@ -88,6 +92,10 @@ class Reading:
         tables.save(short, self.folder, "summary")
         stamp = provenance.stamp(seconds=time.time() - self.started)
         write_json(self.folder / "provenance.json", {"parameters": asdict(self), **stamp})
+        tables.show(entries.drop(columns="section"), self.folder, "claims")
+        table = (self.folder / "tables" / "claims.md").read_text(encoding="utf-8")
+        page = results_page(self.profile, counts(self.entries), table, self.rules, self.resamples, stamp)
+        (self.folder / "results.md").write_text(page, encoding="utf-8")
         return short
 
 

@@ -131,7 +131,8 @@ def judged(statements: Sequence[Outcome], rules: Rules) -> Verdict:
     if missing:
         return Verdict(NOT_RUN, missing[0].lacking)
     if len(shown) == len(statements):
-        return Verdict(HOLDS, f"all {len(statements)} as claimed" if len(statements) > 1 else described(shown[0]))
+        everything = "both" if len(statements) == 2 else f"all {len(statements)}"
+        return Verdict(HOLDS, f"{everything} as claimed" if len(statements) > 1 else described(shown[0]))
     closest = max(statements, key=lambda one: one.p_opposite if not math.isnan(one.p_opposite) else math.inf)
     counted = f"{len(shown)} of {len(statements)} as claimed, the others open; " if len(statements) > 1 else ""
     return Verdict(UNDECIDED, f"{counted}least clear: {described(closest)}" if counted else described(closest))

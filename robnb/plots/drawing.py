@@ -178,15 +178,21 @@ def undefined(axis: Axes, place: float, at: float, *, horizontal: bool = False) 
 
 
 def legend_outside(axis: Axes, look: Mapping[str, Look] | None = None, **options: object) -> None:
-    """The legend of an axis, right of the last panel in the first row; names that ``look`` marks are bold."""
-    if "handles" not in options:
-        options |= dict(zip(("handles", "labels"), axis.get_legend_handles_labels(), strict=True))
-    options = {"fontsize": 9, "title_fontsize": 8} | options
-    places = [(other, other.get_subplotspec()) for other in axis.figure.axes]
+    """The legend of a figure, right of the last panel in its first row: what any panel names, once.
+
+    Args:
+        axis: any panel; its own names come first.
+        look: how models are drawn; the names of marked ones are bold.
+        options: of matplotlib's legend.
+    """
+    named = {}
+    for other in (axis, *axis.figure.axes):
+        for handle, label in zip(*other.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    options = {"fontsize": 9, "title_fontsize": 8, "handles": named.values(), "labels": named.keys()} | options
+    places = [(other, other.get_subplotspec()) for other in axis.figure.axes if other.get_visible()]
     first_row = [other for other, place in places if place is not None and place.is_first_row()]
-    last = [other for other in first_row if other.get_visible()][-1]
-    legend = last.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, **options)
-    legend.set_in_layout(last is first_row[-1])  # where no panel is, it has room, and must not push those below away
+    legend = first_row[-1].legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, **options)
     embolden(legend.get_texts(), look or {})
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from robnb.errors import UserError
 from robnb.plots.drawing import legend_outside, looks, panels, view, whiskers
@@ -86,23 +87,32 @@ def pairs(frame: pd.DataFrame) -> Figure:
     """
     others = pd.DataFrame(frame["baseline"].tolist(), columns=["backbone", "weights"], index=frame.index)
     rows = with_labels(frame).assign(against=with_labels(others)["model"])
-    most = rows.groupby(["task", "regime", "metric"])["model"].nunique().max()
-    side = 1.6 + 0.27 * most
-    figure, drawn = panels(rows, side, side, columns=3)
-    reach = float(np.nanmax(np.abs(rows["difference"])))
-    for axis, panel in drawn:
-        order = list(dict.fromkeys([*panel["against"], *panel["model"]]))
-        matrix = panel.pivot(index="model", columns="against", values="difference").reindex(index=order, columns=order)
-        apart = panel.assign(apart=(panel["low"] > 0) | (panel["high"] < 0))
-        told = apart.pivot(index="model", columns="against", values="apart").reindex(index=order, columns=order)
-        shown = axis.imshow(matrix, cmap="PuOr_r", vmin=-reach, vmax=reach)
-        where = np.argwhere(told.eq(True).to_numpy())
-        axis.scatter(where[:, 1], where[:, 0], s=9, color="black", zorder=3)
-        axis.set_xticks(range(len(order)), order, rotation=90, fontsize=7)
-        axis.set_yticks(range(len(order)), order, fontsize=7)
-        axis.grid(visible=False)
-    figure.colorbar(shown, ax=[axis for axis, _ in drawn], shrink=0.6, label="drop of row minus column (points)")
+    groups = list(rows.groupby(["task", "regime", "metric"], sort=False))
+    regimes, reach = several_regimes(rows), float(np.nanmax(np.abs(rows["difference"])))
+    side = 1.6 + 0.24 * rows["model"].nunique()
+    down = -(-len(groups) // 2)
+    figure, axes = plt.subplots(down, 2, figsize=(2 * side, side * down), layout="constrained", squeeze=False)
+    for axis, (scored, panel) in zip(axes.flat, groups, strict=False):
+        axis.set_title(title(*scored, regimes=regimes, separator="\n"), fontsize=9)
+        shown = _matrix(axis, panel, reach)
+    for axis in axes.flat[len(groups) :]:
+        axis.set_visible(False)
+    figure.colorbar(shown, ax=axes, shrink=0.3, label="drop of row minus column (points)")
     return figure
+
+
+def _matrix(axis: Axes, panel: pd.DataFrame, reach: float) -> AxesImage:
+    """The models of a panel against each other, in their order."""
+    order = list(dict.fromkeys([*panel["against"], *panel["model"]]))
+    told = panel.assign(told=(panel["low"] > 0) | (panel["high"] < 0))
+    table = told.pivot(index="model", columns="against").reindex(index=order)
+    shown = axis.imshow(table["difference"].reindex(columns=order), cmap="PuOr_r", vmin=-reach, vmax=reach)
+    where = np.argwhere(table["told"].reindex(columns=order).eq(True).to_numpy())
+    axis.scatter(where[:, 1], where[:, 0], s=9, color="black", zorder=3)
+    axis.set_xticks(range(len(order)), order, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(order)), order, fontsize=8)
+    axis.grid(visible=False)
+    return shown
 
 
 def drops_by_severity(frame: pd.DataFrame) -> Figure:
