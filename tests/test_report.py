@@ -21,7 +21,6 @@ LEDGER = [
     ("T1.2", "3", "<script>alert(1)</script>", "", "0.1 [-1.0, 1.2]", "does not hold", "another sign"),
     ("F2.1", "4", "the order changes", "", "", "undecided", "holds zero"),
     ("F4.1", "6", "eps", "", "", "not run", "04_adversarial_priors was not run"),
-    ("F5.1", "B", "rate", "", "", "not asked here", "no such backbone"),
 ]
 ESSAY = """\
 # # 01 A *title* with <marks>
@@ -171,8 +170,8 @@ def test_the_ledger_has_every_claim_and_verdicts_differ_in_word_and_mark(page):
     for claim in LEDGER:
         assert all(part in text for part in claim)
     marks = set(re.findall(r'<span class="verdict [\w-]+"><span aria-hidden="true">([^<]+)</span>', page.source))
-    assert len(marks) == 5
-    assert "Of 5 claims of the paper" in text
+    assert len(marks) == len(LEDGER)
+    assert f"Of {len(LEDGER)} claims of the paper" in text
 
 
 def test_tables_have_intervals_in_a_cell_and_no_stamp_column(page):

@@ -18,7 +18,7 @@ from robnb.report.products import NOT_RUN, Run, command, runs
 
 #: Where the claims of the paper are judged, and the order and marks in which verdicts are counted.
 LEDGER = "07_does_it_transfer"
-_MARKS = {"holds": "✔︎", "does not hold": "✘︎", "undecided": "?", "not run": "…", "not asked here": "○"}
+_MARKS = {"holds": "✔︎", "does not hold": "✘︎", "undecided": "?", "not run": "…"}
 _OF_ENVIRONMENT = ("commit", "python", "platform", "device", "threads", "versions")
 
 
