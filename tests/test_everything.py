@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 import pandas as pd
@@ -124,5 +125,5 @@ def test_all_models_are_in_the_order_that_is_compared(smoke):
 def test_the_page_has_the_ledger_and_every_notebook(smoke):
     page = (smoke / "index.html").read_text()
     for name in FOLDERS:
-        assert f"{name}/{name.partition('@')[0]}.html" in page
+        assert f"{quote(name)}/{name.partition('@')[0]}.html" in page
     assert all(f">{claim.id}<" in page for claim in CLAIMS)

@@ -110,7 +110,7 @@ def _sweeps(chapters: list[Chapter]) -> Iterator[Sweep]:
             first, models = by_task.setdefault(evaluation.task, (chapter, {}))
             for model in evaluation.models:
                 if _scored_alike(first, chapter, model):
-                    models.setdefault(model.key, model)
+                    models[model.key] = _plainer(models.get(model.key, model), model)
     for first, models in by_task.values():
         yield first.outlook.sweep_of(_told_apart(models.values()))
 
@@ -119,6 +119,11 @@ def _scored_alike(first: Chapter, other: Chapter, model: TrainedModel) -> bool:
     """Whether a model's results are under the keys that the first chapter's way of scoring has."""
     one, two = (chapter.outlook.sweep_of([model]) for chapter in (first, other))
     return [one.spec(model, panel).key for panel in one.panels] == [two.spec(model, panel).key for panel in two.panels]
+
+
+def _plainer(one: TrainedModel, other: TrainedModel) -> TrainedModel:
+    """Of two names for one model the one that says less: ``prime``, not ``prime, lr 0.04`` where that is the usual."""
+    return min(one, other, key=lambda model: len(model.backbone.weights))
 
 
 def _told_apart(models: Iterable[TrainedModel]) -> list[TrainedModel]:
