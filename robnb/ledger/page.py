@@ -27,9 +27,9 @@ def results_page(profile: str, counted: str, table: str, rules: Rules, resamples
         f"# The ledger of claims, profile {profile}",
         _WORLDS[profile == "paper"],
         counted,
-        f"Made by `robnb run all --profile {profile}` on {stamp['device']}, {stamp['ended']}, commit {stamp['commit']} "
-        f"({versions}). Level alpha {rules.alpha:g}, margin {rules.margin:g} points, {resamples:,} resamples. How "
-        "verdicts are made: `robnb/ledger/verdicts.py`.",
+        f"Judged from its store on {stamp['device']}, {stamp['ended']}, commit {stamp['commit']} ({versions}). "
+        f"Level alpha {rules.alpha:g}, margin {rules.margin:g} points, {resamples:,} resamples. How verdicts are made: "
+        f"`robnb/ledger/verdicts.py`. To make all of it again: `robnb run all --profile {profile}`.",
         table.strip(),
         "Every statement of every claim with its 95 % interval. To the right of zero is what the claim says.",
         "![Every statement of every claim with its interval](figures/statements.png)",

@@ -71,7 +71,7 @@ def draws_of(evaluation: Evaluated, resamples: int, seed: int, store: Store | No
     conditions = {(condition.corruption, condition.severity): condition for condition in evaluation.conditions}
     draws = np.full((len(scores), resamples), np.nan, np.float32)
     panels = scores.groupby([*_IDENTITY, "corruption", "severity", "replicate"], sort=False)
-    with progress.bar(panels.ngroups, "resample the test images") as shown:
+    with progress.bar(panels.ngroups, "resample the test images", delay=1.0) as shown:
         for (*identity, corruption, severity, replicate), rows in panels:
             model, condition = models[tuple(identity)], conditions[corruption, severity]
             source = _Source(evaluation, model, condition, int(replicate), int(rows["n_images"].iloc[0]))
