@@ -29,7 +29,7 @@ lab: venv ## JupyterLab on localhost, where the notebooks open with a double cli
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(ARGS)
 
 test: venv ## the tests, a file at a time on every core (ARGS="-n 0" for one process)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: venv ## ruff's rules and format, without changing a file
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
