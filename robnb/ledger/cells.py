@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from robnb import reference
 from robnb.errors import UserError
-from robnb.ledger.found import Chapter, Found
-from robnb.ledger.roles import PRIME, role_of
+from robnb.ledger.found import Found
+from robnb.ledger.roles import PRIME
 from robnb.metrics import ALL
 from robnb.names import CATEGORIES
-from robnb.published import CASCADE, PRIME_ARM
+from robnb.published import PRIME_ARM
 from robnb.statistics.measured import Measured
 from robnb.tables import ARM
 from robnb.tables.labels import METRIC_TITLES, REGIME_TITLES, TASK_TITLES
@@ -60,7 +60,7 @@ class Cell:
         chapter = found.chapters.get((self.notebook, ""))
         if chapter is None:
             raise UserError(found.absent[self.notebook])
-        model = _models(chapter).get((self.role, self.arm, self.task, self.regime))
+        model = chapter.models.get((self.role, self.arm, self.task, self.regime))
         if model is None:
             raise UserError(f"{self.notebook} has no {self.model} on {self.task}, {self.regime}.")
         key = (*model, self.task, self.regime, self.metric, self.category)
@@ -79,21 +79,6 @@ class Cell:
         if self.notebook.startswith("01"):
             return _of_tables_1_and_2(self)
         return _of_tables_4_and_5(self) if self.notebook.startswith("06") else None
-
-
-def _models(chapter: Chapter) -> dict[tuple[str, str, str, str], tuple[str, str]]:
-    """(backbone, weights) of each (role, arm, task, regime), the first where several are of a kind.
-
-    A public Cascade Mask R-CNN is its backbone's detector as any other: what it is compared with is one too.
-    """
-    models = {}
-    columns = ["backbone", "weights", "task", "regime"]
-    for backbone, weights, task, regime in chapter.results.summary[columns].itertuples(index=False, name=None):
-        plain, *arms = weights.split(ARM)
-        role, arm = role_of(backbone, plain), ARM.join(part for part in arms if part != CASCADE)
-        if role is not None:
-            models.setdefault((role, arm, task, regime), (backbone, weights))
-    return models
 
 
 def _of_tables_1_and_2(cell: Cell) -> float | None:

@@ -13,12 +13,15 @@ import pandas as pd
 
 from robnb.errors import UserError
 from robnb.evaluation.results import Evaluation
+from robnb.ledger.roles import role_of
 from robnb.planning.images import finished_evaluations
 from robnb.planning.outlook import STEPS, Outlook
+from robnb.published import CASCADE
 from robnb.statistics import Results
 from robnb.statistics.quantities import MODEL, QUANTITIES
 from robnb.statistics.trainings import per_training
 from robnb.store import Store
+from robnb.tables import ARM
 
 #: The notebooks that claims are about.
 NOTEBOOKS = tuple(name for name in STEPS if name[:2] in {f"0{number}" for number in range(1, 7)})
@@ -52,6 +55,21 @@ class Chapter:
         """The row of ``results.summary`` of (backbone, weights, task, regime, metric, category)."""
         keys = self.results.summary[[*MODEL, "category"]].itertuples(index=False, name=None)
         return {key: row for row, key in enumerate(keys)}
+
+    @cached_property
+    def models(self) -> dict[tuple[str, str, str, str], tuple[str, str]]:
+        """(backbone, weights) of each (role, arm, task, regime), the first where several are of a kind.
+
+        A public Cascade Mask R-CNN is its backbone's detector as any other: what it is compared with is one too.
+        """
+        models = {}
+        columns = ["backbone", "weights", "task", "regime"]
+        for backbone, weights, task, regime in self.results.summary[columns].itertuples(index=False, name=None):
+            plain, *arms = weights.split(ARM)
+            role, arm = role_of(backbone, plain), ARM.join(part for part in arms if part != CASCADE)
+            if role is not None:
+                models.setdefault((role, arm, task, regime), (backbone, weights))
+        return models
 
     @cached_property
     def images(self) -> dict[str, int]:

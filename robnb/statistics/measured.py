@@ -15,11 +15,10 @@ import scipy.stats
 
 from robnb.errors import UserError
 from robnb.statistics.resampling import deviation, interval
-from robnb.statistics.trainings import standard_error
+from robnb.statistics.trainings import half_width, standard_error
 
 #: The share of draws that may be undefined before nothing can be said, as in `robnb.statistics.resampling`.
 _UNDEFINED = 0.05
-_LEVEL = 0.975  # of the upper end of a 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +43,8 @@ class Measured:
         if len(self.trainings) == 1:
             (low,), (high,) = interval(self.draws[None], np.array([self.value]))
             return float(low), float(high)
-        error, freedom = self._error()
-        half = scipy.stats.t.ppf(_LEVEL, freedom) * error if error else error
-        return self.value - float(half), self.value + float(half)
+        half = float(half_width(*self._parts(), len(self.draws))[0])
+        return self.value - half, self.value + half
 
     def p_not_below(self, bound: float) -> float:
         """The p-value of "it is ``bound`` or more": small where it lies below beyond doubt. NaN where undefined.
@@ -73,10 +71,13 @@ class Measured:
         return summed([(-1.0, self)]).p_not_below(-bound)
 
     def _error(self) -> tuple[float, float]:
-        alone = np.array(list(self.trainings.values()))
-        images = deviation(self.draws[None])
-        error, freedom = standard_error(np.array([alone.std(ddof=1)]), np.array([len(alone)]), images, len(self.draws))
+        error, freedom = standard_error(*self._parts(), len(self.draws))
         return float(error[0]), float(freedom[0])
+
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The deviation between trainings, how many there are, and the deviation over test images, each (1,)."""
+        alone = np.array(list(self.trainings.values()))
+        return np.array([alone.std(ddof=1)]), np.array([len(alone)]), deviation(self.draws[None])
 
 
 def summed(terms: Sequence[tuple[float, Measured]]) -> Measured:
