@@ -23,7 +23,7 @@ notebook: venv ## one notebook: make notebook NB=02_full_network PROFILE=smoke
 	@$(BIN)/robnb run "$(NB)" --profile "$(PROFILE)" $(ARGS)
 
 pretrain: venv ## the backbones that the mini notebooks share, one training seed
-	@$(BIN)/robnb run 00_pretrain --profile mini -p training_seeds "[0]" $(ARGS)
+	@$(BIN)/robnb run 00_pretrain --profile mini $(ARGS)
 
 lab: venv ## JupyterLab on localhost, where the notebooks open with a double click
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(ARGS)
