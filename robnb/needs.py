@@ -32,11 +32,16 @@ def notebook_needs(profile: str, root: Path) -> dict[str, tuple[Asset, ...]]:
         if not (root / "params" / profile / f"{source.stem}.yaml").is_file():
             continue
         parameters = {**notebook_parameters(source), **load_parameters(source.stem, profile, root / "params")}
-        if parameters.get("data") == "paper" and (parameters["backbones"] or parameters.get("trained")):
+        if parameters.get("data") == "paper" and _reads_something(parameters):
             found[source.stem] = Study.from_notebook(source.stem, parameters).needed_assets
     if not found:
         raise UserError(f"no notebook of the profile {profile} reads published data: name another, such as paper.")
     return found
+
+
+def _reads_something(parameters: Mapping[str, object]) -> bool:
+    """Whether a notebook scores models or looks at images; 00_assets does neither until it is given backbones."""
+    return bool(parameters.get("backbones", True) or parameters.get("trained"))
 
 
 def states(needed: Mapping[str, tuple[Asset, ...]], roots: Roots) -> dict[Asset, State]:

@@ -44,7 +44,8 @@ def upstream_set(weights: str) -> tuple[str, bool]:
 class Settings:
     """A notebook's parameters, checked; what each means stands beside it in the notebook.
 
-    A task whose budgets are None is not part of the study.
+    A task whose budgets are None is not part of the study, unless ``look_at`` names it: then its images are, and no
+    model.
 
     Raises:
         UserError: a name or value that cannot be meant, before anything is computed.
@@ -58,7 +59,7 @@ class Settings:
     data_root: str = ""
     roots: dict[str, str] = field(default_factory=dict)
     miniworld: dict[str, int] = field(default_factory=dict)
-    backbones: list[str]
+    backbones: list[str] = field(default_factory=list)
     yours: list[str] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     corruptions: list[str] = field(default_factory=lambda: ["benchmark"])
@@ -84,6 +85,7 @@ class Settings:
     segmentation: Budgets | None = None
     classification: Budgets | None = None
     learning_rates: dict[str, list[float]] = field(default_factory=dict)
+    look_at: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -94,10 +96,12 @@ class Settings:
         choose(self.data, WORLDS, "data")
         choose(self.engine, ENGINES, "engine")
         choose(self.recipe, RECIPES, "recipe")
+        for task in self.look_at:
+            choose(task, METRICS, "task in look_at")
         choose(self.classifier_images, CLASSIFIER_IMAGES, "classifier_images")
         check_scheduler(self.scheduler)
         self._check_counts()
-        if not self.backbones and not self.trained:
+        if not self.backbones and not self.trained and any(self.budgets.values()):
             raise UserError("no backbone was given: name at least one, such as resnet_mini.regular.")
         for task in self.budgets:
             if task != "upstream" or self.data != "paper":  # published weights are not trained
@@ -158,8 +162,9 @@ class Settings:
 
     @property
     def budgets(self) -> dict[str, Budgets]:
-        """Training settings of the tasks that this study has."""
-        return {task: getattr(self, task) for task in METRICS if getattr(self, task) is not None}
+        """Training settings of the tasks that this study has; none of those that are only looked at."""
+        given = {task: getattr(self, task) for task in METRICS if getattr(self, task) is not None}
+        return {**dict.fromkeys(self.look_at, {}), **given}
 
     @staticmethod
     def architecture(backbone: str) -> Architecture:
@@ -227,5 +232,5 @@ _EXAMPLES: dict[str, Any] = {
     "pretraining": {"precision": "", "channels_last": False, "compile": False},
     "recipe": "", "variant": "", "switches": {"": ""}, "scales": {"": [0]},
     "upstream": _BUDGETS, "detection": _BUDGETS, "segmentation": _BUDGETS, "classification": _BUDGETS,
-    "learning_rates": {"": [0.0]},
+    "learning_rates": {"": [0.0]}, "look_at": [""],
 }  # fmt: skip

@@ -13,15 +13,18 @@ from pycocotools.cocoeval import COCOeval
 
 from robnb.data.coco import CocoImages
 from robnb.data.sample import Instances
-from robnb.evaluation.matching import MOST, match
+from robnb.evaluation.matching import IGNORED, MOST, match, objects_found
 from robnb.evaluation.predict import Detections
 
 EVERY = 2**10 - 1
 BITS = 1 << np.arange(10)
 
 
-def reference(reader: CocoImages, found: list[Detections], kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(matched, ignored) as bits for each image's detections, from the evalImgs of pycocotools."""
+def reference(
+    reader: CocoImages, found: list[Detections], kind: str
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(matched, ignored) as bits for each image's detections, and the annotation that each stands for at an IoU of .50,
+    0 for none, from the evalImgs of pycocotools."""
     results, places = [], []
     for place, (image_id, detections) in enumerate(zip(reader.coco_ids, found, strict=True)):
         columns = zip(detections.boxes.tolist(), detections.scores, detections.labels, detections.masks, strict=True)
@@ -35,7 +38,7 @@ def reference(reader: CocoImages, found: list[Detections], kind: str) -> list[tu
         evaluation = COCOeval(truth, truth.loadRes(results), kind)
         evaluation.evaluate()
     expected = [
-        (np.zeros(len(f.scores), int), np.full(len(f.scores), EVERY)) for f in found
+        (np.zeros(len(f.scores), int), np.full(len(f.scores), EVERY), np.zeros(len(f.scores), int)) for f in found
     ]  # unless it says otherwise
     for image in evaluation.evalImgs:
         if image is None or image["aRng"] != [0, 1e10]:
@@ -46,17 +49,25 @@ def reference(reader: CocoImages, found: list[Detections], kind: str) -> list[tu
             place, n = places[result - 1]
             expected[place][0][n] = BITS[matched[:, column]].sum()
             expected[place][1][n] = BITS[ignored[:, column]].sum()
+            expected[place][2][n] = matched[0, column] * image["dtMatches"][0, column]
     return expected
 
 
 def check(reader: CocoImages, found: list[Detections]) -> np.ndarray:
     """Compare every image by boxes and by masks; returns all the bits."""
     boxes, masks = (reference(reader, found, kind) for kind in ("bbox", "segm"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(reader.annotation_file)
     seen = []
     for n, sample in enumerate(reader):
         ours = match(found[n], sample.target)
-        np.testing.assert_array_equal((ours.box_matched, ours.box_ignored), boxes[n])
-        np.testing.assert_array_equal((ours.mask_matched, ours.mask_ignored), masks[n])
+        np.testing.assert_array_equal((ours.box_matched, ours.box_ignored), boxes[n][:2])
+        np.testing.assert_array_equal((ours.mask_matched, ours.mask_ignored), masks[n][:2])
+        for kind, (_, ignored, annotations) in enumerate((boxes[n], masks[n])):
+            objects = objects_found(found[n], sample.target, masks=bool(kind))
+            ids = np.array([*truth.getAnnIds(imgIds=[sample.target.coco_id]), 0])  # the last is of no object
+            np.testing.assert_array_equal(ids[np.maximum(objects, -1)], annotations)
+            np.testing.assert_array_equal(objects == IGNORED, ignored % 2 == 1)
         assert all(part.dtype == np.uint16 and part.shape == found[n].scores.shape for part in ours[:4])
         assert ours.truth.tolist() == sample.target.labels[~sample.target.crowd].tolist()
         seen.append(np.stack(ours[:4], axis=1))

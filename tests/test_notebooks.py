@@ -29,7 +29,7 @@ def is_parameters(cell) -> bool:
 
 
 def test_there_is_something_to_check():
-    assert [path.stem for path in NOTEBOOKS[:3]] == ["00_assets", "00_pretrain", "01_fixed_feature"]
+    assert [path.stem for path in NOTEBOOKS[:3]] == ["00_assets", "00_inspect_corruptions", "00_pretrain"]
     assert PARAMS
 
 

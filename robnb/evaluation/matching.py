@@ -22,7 +22,11 @@ from robnb.evaluation.predict import Detections
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 #: So many detections of a class count in an image, the best ones.
 MOST = 100
+#: In place of an object: a detection that counts neither as right nor as wrong.
+IGNORED = -2
 _EVERY = np.uint16(2 ** len(THRESHOLDS) - 1)
+
+_Overlap = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Matches(NamedTuple):
@@ -50,6 +54,40 @@ def match(detections: Detections, instances: Instances) -> Matches:
         instances: the image's objects; their boxes are taken as annotated, because rounding them to float32 moves an
             IoU by up to about 1e-5, and some over a threshold.
     """
+    box_iou, mask_iou = _overlaps(detections, instances)
+    pairs, dropped = _same_class(detections, instances)
+    ignored = np.zeros(len(detections.scores), np.uint16)
+    ignored[dropped] = _EVERY
+    by_box = _by_overlap(box_iou, pairs, instances.crowd, ignored)
+    by_mask = _by_overlap(mask_iou, pairs, instances.crowd, ignored)
+    return Matches(*by_box, *by_mask, truth=instances.labels[~instances.crowd].astype(np.int16))
+
+
+def objects_found(
+    detections: Detections, instances: Instances, *, masks: bool = False, threshold: float = THRESHOLDS[0]
+) -> np.ndarray:
+    """Which object each detection stands for at one threshold, as `match` has it.
+
+    Args:
+        masks: compare masks, not boxes.
+
+    Returns:
+        int64 (N,): position in ``instances``; -1 for a false alarm, `IGNORED` for what counts neither way.
+    """
+    pairs, dropped = _same_class(detections, instances)
+    overlap = _overlaps(detections, instances)[masks]
+    found = np.full(len(detections.scores), -1, np.int64)
+    for rows, columns in pairs:
+        taken = _taken(np.ascontiguousarray(overlap(rows, columns)), instances.crowd[columns], threshold)
+        found[rows] = np.where(taken >= 0, columns[taken], -1)
+    crowd = np.append(instances.crowd, False)  # the last is of those that stand for nothing
+    found[crowd[found]] = IGNORED
+    found[dropped] = IGNORED
+    return found
+
+
+def _overlaps(detections: Detections, instances: Instances) -> tuple[_Overlap, _Overlap]:
+    """The IoU of some detections (rows) with some objects (columns), by boxes and by masks."""
     boxes = detections.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
 
@@ -60,12 +98,7 @@ def match(detections: Detections, instances: Instances) -> Matches:
         found, truth = [detections.masks[row] for row in rows], [instances.masks[column] for column in columns]
         return rle.iou(found, truth, instances.crowd[columns])
 
-    pairs, dropped = _same_class(detections, instances)
-    ignored = np.zeros(len(boxes), np.uint16)
-    ignored[dropped] = _EVERY
-    by_box = _by_overlap(box_iou, pairs, instances.crowd, ignored)
-    by_mask = _by_overlap(mask_iou, pairs, instances.crowd, ignored)
-    return Matches(*by_box, *by_mask, truth=instances.labels[~instances.crowd].astype(np.int16))
+    return box_iou, mask_iou
 
 
 def _same_class(detections: Detections, instances: Instances) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
@@ -85,7 +118,7 @@ def _same_class(detections: Detections, instances: Instances) -> tuple[list[tupl
 
 
 def _by_overlap(
-    iou: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    iou: _Overlap,
     pairs: list[tuple[np.ndarray, np.ndarray]],
     crowd: np.ndarray,
     ignored: np.ndarray,
@@ -100,30 +133,43 @@ def _by_overlap(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _assign(overlap: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each detection (row) takes the object (column) that it overlaps most, of those that are left.
+    """(matched, ignored) of each detection (row), from what it takes of the objects (columns) at each threshold.
 
-    ``overlap``: float64 (D, G). A crowd region is taken only where no other object would do, and is never used up. Of
-    objects with equal IoU the last is taken.
+    ``overlap``: float64 (D, G).
     """
-    detections, objects = overlap.shape
+    detections = len(overlap)
     matched, ignored = np.zeros(detections, np.uint16), np.zeros(detections, np.uint16)
     for t in range(len(thresholds)):
         bit = np.uint16(1 << t)
-        taken = np.zeros(objects, np.bool_)
+        taken = _taken(overlap, crowd, thresholds[t])
         for d in range(detections):
-            best, chosen = min(thresholds[t], 1 - 1e-10), -1
-            for g in range(objects):
-                if taken[g] and not crowd[g]:
-                    continue
-                if chosen >= 0 and not crowd[chosen] and crowd[g]:
-                    break
-                if overlap[d, g] < best:
-                    continue
-                best, chosen = overlap[d, g], g
-            if chosen >= 0:
-                taken[chosen] = True
-                if crowd[chosen]:
-                    ignored[d] |= bit
-                else:
-                    matched[d] |= bit
+            if taken[d] >= 0 and crowd[taken[d]]:
+                ignored[d] |= bit
+            elif taken[d] >= 0:
+                matched[d] |= bit
     return matched, ignored
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _taken(overlap: np.ndarray, crowd: np.ndarray, threshold: float) -> np.ndarray:
+    """int64 (D,): each detection takes the object that it overlaps most, of those that are left; -1 for none.
+
+    A crowd region is taken only where no other object would do, and is never used up. Of objects with equal IoU the
+    last is taken.
+    """
+    detections, objects = overlap.shape
+    taken, used = np.full(detections, -1, np.int64), np.zeros(objects, np.bool_)
+    for d in range(detections):
+        best, chosen = min(threshold, 1 - 1e-10), -1
+        for g in range(objects):
+            if used[g] and not crowd[g]:
+                continue
+            if chosen >= 0 and not crowd[chosen] and crowd[g]:
+                break
+            if overlap[d, g] < best:
+                continue
+            best, chosen = overlap[d, g], g
+        taken[d] = chosen
+        if chosen >= 0:
+            used[chosen] = True
+    return taken

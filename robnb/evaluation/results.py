@@ -78,6 +78,10 @@ class Evaluation:
         spec = self.asked.spec(model, self._panel(condition, replicate))
         return f"{spec.key} {condition.corruption} {condition.severity}"
 
+    def sha256(self, model: TrainedModel, condition: Condition, replicate: int = 0) -> str:
+        """Of the file of the weights that a model was scored with."""
+        return self.store.read(self.asked.spec(model, self._panel(condition, replicate)), "model.json")["sha256"]
+
     def per_image(
         self,
         model: TrainedModel,

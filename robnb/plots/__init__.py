@@ -5,7 +5,8 @@ import seaborn as sns
 from robnb.plots.comparison import agreement, differences
 from robnb.plots.drawing import save
 from robnb.plots.ledger import drops_by_severity, pairs, statements, variance_shares
-from robnb.plots.pictures import corruption_grid, prime_samples, samples
+from robnb.plots.pictures import corruption_grid, prime_samples, samples, severity_grid, strengths
+from robnb.plots.predictions import predictions
 from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
 from robnb.plots.series import drops_along, scores_along
 from robnb.plots.timings import speed
@@ -31,13 +32,16 @@ __all__ = [
     "drops_beside_controls",
     "drops_by_severity",
     "pairs",
+    "predictions",
     "prime_samples",
     "recipe_samples",
     "samples",
     "save",
     "scores_along",
+    "severity_grid",
     "speed",
     "statements",
+    "strengths",
     "under_attack",
     "variance_shares",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
@@ -16,9 +17,13 @@ from pycocotools import mask as rle
 from robnb.corruptions import Condition, corrupt
 from robnb.data.sample import IGNORE, Sample
 from robnb.data.sources import Reader
+from robnb.errors import UserError
 from robnb.models.prime_preprocessor import PrimeDetDataPreprocessor
 from robnb.names import CLEAN
 from robnb.seeding import seeded
+
+#: Pictures side by side, at most.
+_ACROSS = 8
 
 
 def samples(reader: Reader, count: int = 6) -> Figure:
@@ -53,7 +58,7 @@ def _annotate(axis: Axes, sample: Sample, classes: Sequence[str]) -> None:
 
 def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int, engine: str = "fast") -> Figure:
     """One image, clean and under every condition: exactly the pixels that the models are scored on."""
-    columns = min(8, len(conditions))
+    columns = min(_ACROSS, len(conditions))
     rows = -(-len(conditions) // columns)
     height, width = sample.image.shape[:2]
     size = (1.75 * columns, (1.75 * height / width + 0.3) * rows)
@@ -62,11 +67,59 @@ def corruption_grid(sample: Sample, conditions: Sequence[Condition], seed: int, 
         axis.set_axis_off()
     for axis, condition in zip(axes.flat, conditions, strict=False):
         name, severity = condition.corruption, condition.severity
-        shown = sample.image
-        if name != CLEAN:
-            shown = corrupt(sample.image, name, severity, image_id=sample.image_id, seed=seed, engine=engine)
-        axis.imshow(shown)
+        axis.imshow(_under(condition, sample, seed, engine))
         axis.set_title(name.replace("_", " ") + (f" {severity}" if severity else ""), fontsize=8)
+    return figure
+
+
+def severity_grid(sample: Sample, conditions: Sequence[Condition], seed: int, engine: str = "fast") -> Figure:
+    """One image under every condition: a column for each corruption, a row for each severity; blocks of eight columns.
+
+    Raises:
+        UserError: there is no corrupted condition.
+    """
+    corrupted = [condition for condition in conditions if condition.corruption != CLEAN]
+    if not corrupted:
+        raise UserError("only the clean condition is there: name a corruption.")
+    names = list(dict.fromkeys(condition.corruption for condition in corrupted))
+    severities = sorted({condition.severity for condition in corrupted})
+    columns, blocks = min(_ACROSS, len(names)), -(-len(names) // _ACROSS)
+    height, width = sample.image.shape[:2]
+    size = (1.4 * columns + 0.3, (1.4 * height / width + 0.08) * len(severities) * blocks + 0.3 * blocks)
+    figure, axes = plt.subplots(len(severities) * blocks, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        sns.despine(ax=axis, left=True, bottom=True)
+    for condition in corrupted:
+        place, row = names.index(condition.corruption), severities.index(condition.severity)
+        axis = axes[place // _ACROSS * len(severities) + row, place % _ACROSS]
+        axis.imshow(_under(condition, sample, seed, engine))
+        if row == 0:
+            axis.set_title(condition.corruption.replace("_", " "), fontsize=8)
+        if place % _ACROSS == 0:
+            axis.set_ylabel(f"severity {condition.severity}", fontsize=8)
+    return figure
+
+
+def _under(condition: Condition, sample: Sample, seed: int, engine: str) -> np.ndarray:
+    if condition.corruption == CLEAN:
+        return sample.image
+    about = {"image_id": sample.image_id, "seed": seed, "engine": engine}
+    return corrupt(sample.image, condition.corruption, condition.severity, **about)
+
+
+def strengths(rows: pd.DataFrame) -> Figure:
+    """How far each corruption moves the pixels at each severity, as `robnb.strength.strengths` gives it."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 0.32 * rows["corruption"].nunique() + 1.2), sharey=True)
+    named = {"difference": ("mean difference (grey levels)", ".0f", "rocket_r")}
+    named["similarity"] = ("structural similarity", ".2f", "rocket")
+    for axis, (column, (title, form, colours)) in zip(axes, named.items(), strict=True):
+        table = rows.pivot(index="corruption", columns="severity", values=column).loc[rows["corruption"].unique()]
+        sns.heatmap(table, annot=True, fmt=form, cmap=colours, ax=axis, cbar=False, linewidths=0.5)
+        axis.set_title(title, fontsize=10)
+        axis.set_ylabel("")
+        axis.tick_params(axis="y", rotation=0)
+    figure.tight_layout()
     return figure
 
 

@@ -1,0 +1,6 @@
+"""Data sets, evaluations and results in; widgets for JupyterLab out, which leave a picture where no kernel is."""
+
+from robnb.widgets.corruption_browser import CorruptionBrowser
+from robnb.widgets.predictions import Predictions
+
+__all__ = ["CorruptionBrowser", "Predictions"]

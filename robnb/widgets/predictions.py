@@ -1,0 +1,193 @@
+"""What the models said of single images, clean and corrupted, beside what is annotated."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import ipywidgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from robnb import plots, tables
+from robnb.corruptions import Condition
+from robnb.errors import UserError
+from robnb.evaluation.replay import Replay
+from robnb.evaluation.results import Evaluation
+from robnb.evaluation.trained import TrainedModel
+from robnb.evaluation.worst import image_scores
+from robnb.names import CLEAN, METRICS
+from robnb.plots.predictions import Shown
+from robnb.widgets.without_kernel import WithPicture, png
+
+_CLEAN = Condition(CLEAN, 0)
+_AS_STORED = "as in the data set"
+#: Models that are drawn at once, at most, and that are chosen to begin with.
+_MOST, _FIRST = 4, 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A model with the sweep that it was scored in."""
+
+    evaluation: Evaluation
+    model: TrainedModel
+    replay: Replay
+
+
+class Predictions(WithPicture):
+    """What chosen models said of an image, clean and under a corruption, with the image's own scores.
+
+    Detections and classes are those that the sweep kept; label maps are predicted again by the model.
+
+    Args:
+        evaluations: finished sweeps, of any tasks, over the same conditions.
+
+    Raises:
+        UserError: no corrupted condition was scored.
+    """
+
+    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
+        self._tasks = _by_task(evaluations)
+        corrupted = [c for c in evaluations[0].conditions if c.corruption != CLEAN]
+        if not corrupted:
+            raise UserError("only clean images were scored: name corruptions, and predictions can be compared.")
+        self._scores = functools.lru_cache(maxsize=32)(self._image_scores)
+        self._quiet = False
+        self._controls(corrupted)
+        self.shown = ipywidgets.HTML()
+        rows = [
+            ipywidgets.HBox([self.task, self.corruption, self.severity], layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self.models, self.order, self.number], layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox([self.least_score, self.masks], layout={"flex_flow": "row wrap"}),
+        ]
+        alt = "what models say of one image, clean and corrupted, beside what is annotated"
+        super().__init__([*rows, self.shown], self._figure, alt)
+        self._of_another_task()
+        self.task.observe(self._of_another_task, "value")
+        self.models.observe(self._of_other_models, "value")
+        for control in (self.corruption, self.severity, self.order, self.number, self.least_score, self.masks):
+            control.observe(self._show, "value")
+
+    def _controls(self, corrupted: Sequence[Condition]) -> None:
+        wide = {"layout": {"width": "22rem"}, "style": {"description_width": "6rem"}}
+        names = list(dict.fromkeys(condition.corruption for condition in corrupted))
+        severities = sorted({condition.severity for condition in corrupted})
+        tasks = sorted(self._tasks, key=lambda task: task == "upstream")  # one object an image says less
+        self.task = ipywidgets.Dropdown(options=tasks, description="task", **wide)
+        self.corruption = ipywidgets.Dropdown(options=names, description="corruption", **wide)
+        self.severity = ipywidgets.SelectionSlider(
+            options=severities, value=severities[-1], description="severity", **wide
+        )
+        self.models = ipywidgets.SelectMultiple(description="models", rows=4, **wide)
+        self.order = ipywidgets.Dropdown(options=[_AS_STORED], description="images", **wide)
+        self.number = ipywidgets.BoundedIntText(min=1, max=1, description="number", **wide)
+        self.least_score = ipywidgets.FloatSlider(
+            0.3, min=0.0, max=1.0, step=0.05, description="least score", continuous_update=False, **wide
+        )
+        self.masks = ipywidgets.Checkbox(description="masks, not boxes", **wide)
+
+    def _of_another_task(self, _: object = None) -> None:
+        scored = self._tasks[self.task.value]
+        self._quiet = True
+        self.models.options = list(scored)
+        self.models.value = list(scored)[:_FIRST]
+        self.order.options = [_AS_STORED, *(f"worst first: {name}" for name in scored)]
+        self.order.value = self.order.options[1]
+        self.number.max = len(next(iter(scored.values())).evaluation.asked.reader)
+        self.number.value = 1
+        for control in (self.least_score, self.masks):
+            control.disabled = self.task.value != "detection"
+        self._quiet = False
+        self._show()
+
+    def _of_other_models(self, _: object) -> None:
+        if len(self.models.value) > _MOST:
+            self.models.value = self.models.value[:_MOST]
+        self._show()
+
+    def _show(self, _: object = None) -> None:
+        if self._quiet:
+            return
+        try:
+            if not self.models.value:
+                raise UserError("no model is chosen: choose one or several.")
+            file = png(self._figure())
+        except UserError as error:
+            self.shown.value = f"<p role='alert'>{escape(str(error))}</p>"
+            return
+        alt = f"{', '.join(self.models.value)} on image {self._place()[1]}, clean and under {self._condition_name}"
+        self.shown.value = (
+            f'<img alt="{escape(alt, quote=True)}" style="max-width: 100%;" '
+            f'src="data:image/png;base64,{base64.b64encode(file).decode()}">'
+        )
+
+    @property
+    def _condition(self) -> Condition:
+        return Condition(self.corruption.value, self.severity.value)
+
+    @property
+    def _condition_name(self) -> str:
+        return f"{self.corruption.value} at severity {self.severity.value}"
+
+    def _image_scores(self, task: str, name: str, condition: Condition, metric: str) -> pd.DataFrame:
+        scored = self._tasks[task][name]
+        return image_scores(scored.evaluation, scored.model, condition, metric)
+
+    def _metric(self) -> str:
+        return METRICS[self.task.value][self.masks.value if self.task.value == "detection" else 0]
+
+    def _place(self) -> tuple[int, str]:
+        """(index in the reader's order, id) of the image that is to be shown."""
+        scored, at = self._tasks[self.task.value], self.number.value - 1
+        if self.order.value != _AS_STORED:
+            name = list(scored)[self.order.index - 1]
+            row = self._scores(self.task.value, name, self._condition, self._metric()).iloc[at]
+            return int(row["index"]), str(row["image_id"])
+        first = next(iter(scored.values()))
+        return at, first.evaluation.asked.reader.image_ids[at]
+
+    def _figure(self) -> Figure:
+        task, (index, image_id) = self.task.value, self._place()
+        scored = self._tasks[task]
+        rows = []
+        for name in self.models.value:
+            frame = self._scores(task, name, self._condition, self._metric())
+            own = frame.set_index("index").loc[index]
+            replay, model = scored[name].replay, scored[name].model
+            rows.append(
+                [
+                    Shown(f"{name}: {called}, {self._score(score)}", replay.seen(model, condition, index))
+                    for condition, called, score in (
+                        (_CLEAN, f"{image_id} clean", own["clean"]),
+                        (self._condition, self._condition_name, own["score"]),
+                    )
+                ]
+            )
+        reader = next(iter(scored.values())).evaluation.asked.reader
+        options = {"least_score": self.least_score.value, "masks": self.masks.value} if task == "detection" else {}
+        return plots.predictions(rows, reader[index].target, reader.classes, **options)
+
+    def _score(self, value: float) -> str:
+        title = tables.METRIC_TITLES[self._metric()]
+        return f"no {title}" if pd.isna(value) else f"{title} {value:.0f}"
+
+
+def _by_task(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, _Scored]]:
+    """The models of each task by a name that tells them apart."""
+    found: dict[str, dict[str, _Scored]] = {}
+    for evaluation in evaluations:
+        replay = Replay(evaluation)
+        for model in evaluation.models:
+            named = found.setdefault(evaluation.task, {})
+            plain = tables.label(*model.called)
+            name = next(
+                one
+                for one in (plain, f"{plain} ({model.regime})", f"{plain} ({model.regime}, seed {model.seed})")
+                if one not in named
+            )
+            named[name] = _Scored(evaluation, model, replay)
+    return found
