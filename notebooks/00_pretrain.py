@@ -35,6 +35,7 @@ from robnb import plots, tables
 from robnb.evaluation.attacks import under_attack
 from robnb.statistics import trainings
 from robnb.study import Study
+from robnb.widgets import Predictions
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab
@@ -291,6 +292,15 @@ plots.save(plots.under_attack(held), study.folder, "under_attack")
 # %%
 attack_differences = trainings.attack_differences(attacked, study.baseline)
 Markdown(tables.attack_sentences(held, attack_differences, study.baseline, len(upstream_data.classes)))
+
+# %% [markdown]
+# ## Look at single images
+#
+# What a model said of an image, clean and corrupted, beside what is annotated: the images that lose most come first.
+# Choose models, a corruption, another image. Without a kernel this is a picture of the first choice.
+
+# %%
+Predictions([scored])
 
 # %% [markdown]
 # ## Limits

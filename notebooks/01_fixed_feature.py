@@ -35,6 +35,7 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.study import Study
+from robnb.widgets import Predictions
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -253,6 +254,15 @@ plots.save(plots.agreement(results.summary, agreement), study.folder, "agreement
 
 # %%
 Markdown(tables.agreement_sentences(agreement))
+
+# %% [markdown]
+# ## Look at single images
+#
+# What a model said of an image, clean and corrupted, beside what is annotated: the images that lose most come first.
+# Choose models, a corruption, another image. Without a kernel this is a picture of the first choice.
+
+# %%
+Predictions(evaluations)
 
 # %% [markdown]
 # ## Limits

@@ -32,6 +32,7 @@ from IPython.display import Markdown
 
 from robnb import plots, tables
 from robnb.study import Study
+from robnb.widgets import Predictions
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -171,6 +172,15 @@ plots.save(plots.differences(differences, study.baseline), study.folder, "differ
 # %%
 comparison = tables.against_baseline(differences, study.baseline, results.scores)
 Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summary)))
+
+# %% [markdown]
+# ## Look at single images
+#
+# What a model said of an image, clean and corrupted, beside what is annotated: the images that lose most come first.
+# Choose models, a corruption, another image. Without a kernel this is a picture of the first choice.
+
+# %%
+Predictions(evaluations)
 
 # %% [markdown]
 # ## Limits

@@ -30,6 +30,7 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.study import Study
+from robnb.widgets import Predictions
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -165,6 +166,15 @@ for evaluation in evaluations:
     display(plots.save(shown, study.folder, f"differences_{evaluation.task}"))
     comparison = tables.against_baseline(differences[-1], smallest, of_task.scores)
     display(Markdown(tables.sentences(comparison, tables.name(smallest, of_task.summary))))
+
+# %% [markdown]
+# ## Look at single images
+#
+# What a model said of an image, clean and corrupted, beside what is annotated: the images that lose most come first.
+# Choose models, a corruption, another image. Without a kernel this is a picture of the first choice.
+
+# %%
+Predictions(evaluations)
 
 # %% [markdown]
 # ## Limits

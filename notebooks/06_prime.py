@@ -34,6 +34,7 @@ from IPython.display import Markdown
 
 from robnb import plots, tables
 from robnb.study import Study
+from robnb.widgets import Predictions
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -185,6 +186,15 @@ plots.save(plots.differences(differences, "the same without PRIME"), study.folde
 # %%
 comparison = tables.against_baseline(differences, "the same without PRIME", results.scores)
 Markdown(tables.sentences(comparison, "the same without PRIME in the transfer"))
+
+# %% [markdown]
+# ## Look at single images
+#
+# What a model said of an image, clean and corrupted, beside what is annotated: the images that lose most come first.
+# Choose models, a corruption, another image. Without a kernel this is a picture of the first choice.
+
+# %%
+Predictions(evaluations)
 
 # %% [markdown]
 # ## Limits

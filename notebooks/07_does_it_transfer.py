@@ -30,7 +30,7 @@
 from IPython.display import Markdown, display
 
 from robnb import plots, tables
-from robnb.ledger import by_severity, by_variation, counts, ledger, statements
+from robnb.ledger import by_severity, by_variation, counts, ledger, moved, moves, statements
 from robnb.ledger.reading import Reading
 
 # %% tags=["parameters"]
@@ -139,11 +139,21 @@ Markdown(f"Notebooks with several severities: {len(reading.found.with_severities
 # %% [markdown]
 # ## How far do the discrepancies move the claims?
 #
-# Where the paper's code does not do what its text says, a switch of robnb takes either side. For each variation that
-# was run, the verdicts on the claims about its notebooks, beside those with the profile's own parameters:
+# Where the paper's code does not do what its text says, a switch of robnb takes either side
+# (`robnb/recipes/switches.py` says what each one is). For each variation that was run: how many statements of the
+# claims about its notebooks change at all, by how much, and whether that matters beside what other test images would
+# do. Another training moves a score by chance too: a variation that trains again moves statements even if the
+# difference itself does nothing.
 
 # %%
-tables.in_full(tables.show(by_variation(reading.found, reading.rules), reading.folder, "variations"))
+tables.in_full(tables.show(moved(reading.entries, reading.varied), reading.folder, "moved"))
+
+# %% [markdown]
+# The verdicts under each of them, beside those with the profile's own parameters. An empty cell: the variation is not
+# about that claim. Every statement's move is in `moves.csv`.
+
+# %%
+tables.in_full(tables.show(by_variation(reading.entries, reading.varied), reading.folder, "variations"))
 
 # %% [markdown]
 # ## Limits
@@ -156,4 +166,5 @@ tables.in_full(tables.show(by_variation(reading.found, reading.rules), reading.f
 
 # %%
 frames = {"statements": each, "agreement": agreement, "pairs": pairs, "variance": shares}
+frames["moves"] = moves(reading.entries, reading.varied)
 reading.finish(frames)

@@ -8,13 +8,14 @@ import worlds
 
 from robnb import reference
 from robnb.errors import UserError
-from robnb.ledger import by_variation, counts, ledger, statements
+from robnb.ledger import by_variation, counts, ledger, moved, moves, statements
 from robnb.ledger.cells import Cell
 from robnb.ledger.claims import CLAIMS
 from robnb.ledger.claims.claim import FIXED, IN_TRANSFER, compared, transferred, trend
 from robnb.ledger.entries import judge_all
 from robnb.ledger.found import Found
 from robnb.ledger.roles import role_of
+from robnb.ledger.variations import judge_varied
 from robnb.ledger.verdicts import (
     ABOVE,
     BELOW,
@@ -298,7 +299,45 @@ def test_a_variation_is_judged_on_what_it_changes():
     world = worlds.found(as_the_paper_says)
     varied = worlds.chapter("01_fixed_feature", reversed_world, 0.2)
     both = Found("mini", {**world.chapters, ("01_fixed_feature", "mirror"): varied}, {})
-    table = by_variation(both, RULES).set_index("id")
+    own, judged = judge_all(both, RULES), judge_varied(both, RULES)
+    table = by_variation(own, judged).set_index("id")
     assert set(table.index) == {"C1", "C2", "C3", "C10", "C11"}
     assert set(table["own parameters"]) == {HOLDS}
     assert table.loc[["C1", "C2", "C3"], "mirror"].tolist() == [FAILS] * 3
+
+
+def test_how_far_a_variation_moves_the_statements():
+    """In the other world Swin's drop in frozen segmentation is 5 points larger; nothing else differs."""
+
+    def with_a_worse_swin(notebook, backbone, arm, task, category):
+        clean, drop = as_the_paper_says(notebook, backbone, arm, task, category)
+        return clean, drop + 5 * (task == "segmentation" and backbone.startswith("swin"))
+
+    world = worlds.found(as_the_paper_says)
+    varied = worlds.chapter("01_fixed_feature", with_a_worse_swin, 0.1)
+    both = Found("mini", {**world.chapters, ("01_fixed_feature", "worse"): varied}, {})
+    own, judged = judge_all(both, RULES), judge_varied(both, RULES)
+    each = moves(own, judged)
+    assert set(each["variation"]) == {"worse"} and set(each["id"]) == {"C1", "C2", "C3", "C10", "C11"}
+    swins = each["statement"].str.contains("Swin") & each["statement"].str.contains("mIoU") & (each["id"] != "C11")
+    assert each.loc[swins, "moved"].abs().to_numpy() == pytest.approx(5, abs=0.01)
+    assert each.loc[~swins, "moved"].abs().max() < 1e-9, "C11 is about clean scores"
+    assert (each["varied"] - each["own"]).to_numpy() == pytest.approx(each["moved"].to_numpy())
+    (row,) = moved(own, judged).to_dict("records")
+    assert (row["statements"], row["moved"]) == (len(each), swins.sum())
+    assert (row["median (points)"], row["largest (points)"]) == ("5.0", "5.0")
+    expected = (5 / each.loc[swins, "half_width"]).median()
+    assert row["of a half-width"] == f"{expected:.1f}"
+    verdicts = by_variation(own, judged).set_index("id")["worse"]
+    assert verdicts["C3"] == FAILS and verdicts["C1"] == verdicts["C11"] == HOLDS, "Swin is no longer the best of all"
+    assert row["verdicts"] == f"C2: holds, now {verdicts['C2']}; C3: holds, now does not hold"
+
+
+def test_a_variation_that_changes_nothing_says_so():
+    world = worlds.found(as_the_paper_says)
+    same = Found("mini", {**world.chapters, ("01_fixed_feature", "same"): world.chapters["01_fixed_feature", ""]}, {})
+    own, judged = judge_all(same, RULES), judge_varied(same, RULES)
+    (row,) = moved(own, judged).to_dict("records")
+    assert (row["moved"], row["median (points)"], row["verdicts"]) == (0, "", "the same")
+    nothing = moved(own, {})
+    assert nothing.empty and moves(own, {}).empty and "verdicts" in nothing

@@ -160,8 +160,21 @@ def test_without_a_kernel_there_is_a_picture(scored):
     assert base64.b64decode(bundle["image/png"])[1:4] == b"PNG" and about["image/png"]["alt"]
 
 
-def test_clean_images_alone_cannot_be_compared(scored):
+def test_clean_images_alone_have_one_column(scored):
     study, evaluations = scored
-    clean = replace(study, corruptions=[])
-    with pytest.raises(UserError, match="only clean images were scored"):
-        Predictions([clean.evaluate(list(evaluations["upstream"].models))])
+    clean = replace(study, corruptions=[]).evaluate(list(evaluations["upstream"].models))
+    widget = Predictions([clean])
+    assert len(widget._figure().axes) == len(widget.models.value) == 2
+    assert list(widget.corruption.options) == ["clean"]
+
+
+def test_models_are_told_apart_by_what_differs(scored, tmp_path):
+    study = small.study(tmp_path, training_seeds=[0, 1], corruptions=["fog"], segmentation=None, detection=None)
+    upstream = study.pretrain()
+    ways = [study.transfer(upstream, regime, "classification") for regime in ("fixed_feature", "full_network")]
+    widget = Predictions([study.evaluate(models) for models in ways])
+    assert list(widget.models.options) == [
+        f"Regular, {regime}, seed {seed}" for regime in ("frozen backbone", "every weight trained") for seed in (0, 1)
+    ]
+    widget.models.value = widget.models.options
+    assert len(widget._figure().axes) == 8

@@ -6,6 +6,7 @@
     verdicts.py   the rules that make verdicts of numbers
     claims/       the claims, as data
     entries.py    the tables of all this
+    variations.py the same ledger under other parameters
     pool.py       all models together: pairs, order, sources of variance
     page.py       the ledger as a page to keep
     reading.py    the steps of the ledger notebook
@@ -13,7 +14,8 @@
 A new claim is an entry in one of the files of ``claims/``.
 """
 
-from robnb.ledger.entries import by_variation, counts, ledger, statements
+from robnb.ledger.entries import counts, ledger, statements
 from robnb.ledger.pool import by_severity
+from robnb.ledger.variations import by_variation, moved, moves
 
-__all__ = ["by_severity", "by_variation", "counts", "ledger", "statements"]
+__all__ = ["by_severity", "by_variation", "counts", "ledger", "moved", "moves", "statements"]

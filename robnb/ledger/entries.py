@@ -1,4 +1,4 @@
-"""The ledger as tables: an entry for each claim, a row for each statement, a column for each variation."""
+"""The ledger as tables: an entry for each claim and a row for each statement."""
 
 from __future__ import annotations
 
@@ -91,22 +91,6 @@ def counts(entries: Sequence[Entry]) -> str:
     verdicts = [entry.verdict.verdict for entry in entries]
     said = [f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS]
     return f"**Verdicts on {len(entries)} claims:** {', '.join(said)}."
-
-
-def by_variation(found: Found, rules: Rules) -> pd.DataFrame:
-    """The verdicts with the profile's own parameters, and under each variation that was run, for reading.
-
-    Only claims that a variation is about have a verdict in its column; in the others nothing was varied.
-    """
-    columns = {"own parameters": {entry.claim.id: entry.verdict.verdict for entry in judge_all(found, rules)}}
-    for variation in found.variations:
-        ran = {notebook for notebook, which in found.chapters if which == variation}
-        about = [claim for claim in CLAIMS if ran & set(claim.about)]
-        judged = judge_all(found.varied(variation), rules, about)
-        columns[variation] = {entry.claim.id: entry.verdict.verdict for entry in judged}
-    table = pd.DataFrame(columns).reindex([claim.id for claim in CLAIMS])
-    varied = table.drop(columns="own parameters").notna().any(axis=1)
-    return table[varied].fillna("").rename_axis("id").reset_index()
 
 
 def _as_expected(value: float, statement: Statement, rules: Rules) -> bool:

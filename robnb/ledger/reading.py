@@ -17,6 +17,7 @@ from robnb.ledger.entries import Entry, counts, judge_all, ledger
 from robnb.ledger.found import Found, find
 from robnb.ledger.page import results_page
 from robnb.ledger.pool import Pool, pooled
+from robnb.ledger.variations import judge_varied
 from robnb.ledger.verdicts import Rules
 from robnb.statistics.resampling import MIN_RESAMPLES
 from robnb.store import write_json
@@ -74,6 +75,11 @@ class Reading:
     def entries(self) -> list[Entry]:
         """Every claim with its verdict."""
         return judge_all(self.found, self.rules)
+
+    @cached_property
+    def varied(self) -> dict[str, list[Entry]]:
+        """The claims about what each variation changes, with their verdicts."""
+        return judge_varied(self.found, self.rules)
 
     @cached_property
     def pool(self) -> Pool:

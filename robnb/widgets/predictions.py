@@ -45,19 +45,13 @@ class Predictions(WithPicture):
 
     Args:
         evaluations: finished sweeps, of any tasks, over the same conditions.
-
-    Raises:
-        UserError: no corrupted condition was scored.
     """
 
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
         self._tasks = _by_task(evaluations)
-        corrupted = [c for c in evaluations[0].conditions if c.corruption != CLEAN]
-        if not corrupted:
-            raise UserError("only clean images were scored: name corruptions, and predictions can be compared.")
         self._scores = functools.lru_cache(maxsize=32)(self._image_scores)
         self._quiet = False
-        self._controls(corrupted)
+        self._controls([c for c in evaluations[0].conditions if c != _CLEAN] or [_CLEAN])
         self.shown = ipywidgets.HTML()
         rows = [
             ipywidgets.HBox([self.task, self.corruption, self.severity], layout={"flex_flow": "row wrap"}),
@@ -72,10 +66,10 @@ class Predictions(WithPicture):
         for control in (self.corruption, self.severity, self.order, self.number, self.least_score, self.masks):
             control.observe(self._show, "value")
 
-    def _controls(self, corrupted: Sequence[Condition]) -> None:
+    def _controls(self, conditions: Sequence[Condition]) -> None:
         wide = {"layout": {"width": "22rem"}, "style": {"description_width": "6rem"}}
-        names = list(dict.fromkeys(condition.corruption for condition in corrupted))
-        severities = sorted({condition.severity for condition in corrupted})
+        names = list(dict.fromkeys(condition.corruption for condition in conditions))
+        severities = sorted({condition.severity for condition in conditions})
         tasks = sorted(self._tasks, key=lambda task: task == "upstream")  # one object an image says less
         self.task = ipywidgets.Dropdown(options=tasks, description="task", **wide)
         self.corruption = ipywidgets.Dropdown(options=names, description="corruption", **wide)
@@ -158,13 +152,12 @@ class Predictions(WithPicture):
             frame = self._scores(task, name, self._condition, self._metric())
             own = frame.set_index("index").loc[index]
             replay, model = scored[name].replay, scored[name].model
+            panels = {_CLEAN: (f"{image_id} clean", own["clean"])}
+            panels.setdefault(self._condition, (self._condition_name, own["score"]))
             rows.append(
                 [
                     Shown(f"{name}: {called}, {self._score(score)}", replay.seen(model, condition, index))
-                    for condition, called, score in (
-                        (_CLEAN, f"{image_id} clean", own["clean"]),
-                        (self._condition, self._condition_name, own["score"]),
-                    )
+                    for condition, (called, score) in panels.items()
                 ]
             )
         reader = next(iter(scored.values())).evaluation.asked.reader
@@ -177,17 +170,25 @@ class Predictions(WithPicture):
 
 
 def _by_task(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, _Scored]]:
-    """The models of each task by a name that tells them apart."""
+    """The models of each task, by a name that says what tells them apart."""
+    scored = [
+        _Scored(one, model, replay) for one, replay in ((e, Replay(e)) for e in evaluations) for model in one.models
+    ]
     found: dict[str, dict[str, _Scored]] = {}
-    for evaluation in evaluations:
-        replay = Replay(evaluation)
-        for model in evaluation.models:
-            named = found.setdefault(evaluation.task, {})
-            plain = tables.label(*model.called)
-            name = next(
-                one
-                for one in (plain, f"{plain} ({model.regime})", f"{plain} ({model.regime}, seed {model.seed})")
-                if one not in named
-            )
-            named[name] = _Scored(evaluation, model, replay)
+    for one in scored:
+        of_task = [other.model for other in scored if other.model.task == one.model.task]
+        found.setdefault(one.model.task, {})[_name(one.model, of_task)] = one
     return found
+
+
+def _name(model: TrainedModel, among: Sequence[TrainedModel]) -> str:
+    plain = tables.label(*model.called)
+    alike = [other for other in among if tables.label(*other.called) == plain]
+    parts = [plain]
+    if len({other.called for other in alike}) > 1:
+        parts.append(str(model.backbone))
+    if len({other.regime for other in among}) > 1:
+        parts.append(tables.REGIME_TITLES[model.regime])
+    if len({other.seed for other in alike}) > 1:
+        parts.append(f"seed {model.seed}")
+    return tables.ARM.join(parts)
