@@ -482,6 +482,14 @@ def test_lines_under_attack_are_the_frames():
         plots.under_attack(found.head(0))
 
 
+def test_one_training_is_drawn_without_intervals():
+    found = attacked_over_trainings(ATTACKED[ATTACKED["seed"] == 0])
+    (axis,) = plots.under_attack(found).axes
+    assert [line.get_ydata().tolist() for line in axis.lines[:2]] == [[80, 30, 2], [70, 60, 42]]
+    assert axis.get_ylim()[1] == pytest.approx(1.04 * 80)
+    assert not [one for one in axis.collections if one.get_gid() == "interval"]
+
+
 def test_recipe_samples_show_the_recipes_that_need_no_network():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     names = ["regular", "augmix", "ant3x3", "l2_eps0.5", "deepaug", "prime", "augmix"]

@@ -248,7 +248,7 @@ def under_attack(attacked: pd.DataFrame) -> Figure:
     radii = sorted(rows["eps"].unique())
     gap = min(np.diff(radii), default=1.0)
     figure, axis = plt.subplots(figsize=(7.4, 4.2), layout="constrained")
-    most = max(rows["high"].max(), rows["top1"].max(), 1.0)
+    most = max(1.0, rows[["high", "top1"]].max(axis=None))  # of one training there is no interval
     limits = (-0.03 * most, 1.04 * most)
     for k, (model, line) in enumerate(rows.groupby("model", sort=False)):
         line, drawn = line.sort_values("eps"), look[model]
