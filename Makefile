@@ -5,7 +5,7 @@ PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help venv demo all notebook pretrain lab test lint format lock clean
+.PHONY: help venv demo all notebook pretrain lab test nbval lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,10 +26,14 @@ pretrain: venv ## the backbones that the mini notebooks share, one training seed
 	@$(BIN)/robnb run 00_pretrain --profile mini $(ARGS)
 
 lab: venv ## JupyterLab on localhost, where the notebooks open with a double click
-	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(ARGS)
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
 test: venv ## the tests, a file at a time on every core (ARGS="-n 0" for one process)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+nbval: PROFILE = smoke
+nbval: venv ## execute the finished smoke notebooks again and compare every output (make nbval ARGS=01_fixed_feature)
+	@$(BIN)/python tests/compare_executed.py --profile "$(PROFILE)" $(ARGS)
 
 lint: venv ## ruff's rules and format, without changing a file
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

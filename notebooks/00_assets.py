@@ -59,6 +59,7 @@ upstream = {}  # nothing is trained
 # unpacked already is found if `roots` or the environment names its folder. Licences and folders are in `assets.csv`.
 
 # %%
+study = Study.from_notebook("00_assets", globals(), others=["needs_of"])
 places = Roots(Path(data_root) if data_root else DEFAULT_DATA_ROOT, roots)
 needed = needs.notebook_needs(needs_of, REPOSITORY)
 found = needs.states(needed, places)
@@ -84,7 +85,6 @@ Markdown(needs.commands(needed, found, places, needs_of))
 
 # %%
 if backbones:
-    study = Study.from_notebook("00_assets", globals())
     models = study.evaluate(study.pretrain())
     accuracies = clean_accuracy(models.scores, study.shelf.clean_scores(backbones))
     tables.save(accuracies.assign(profile=profile), folder, "clean_accuracy")

@@ -7,6 +7,7 @@ to the handler that papermill would have chosen, all that is not a percent file.
 
 from __future__ import annotations
 
+import ast
 import warnings
 
 import jupytext
@@ -71,7 +72,32 @@ handler = PercentHandler()
 
 # At the bottom, because importing papermill loads this module's `handler` through the entry point.
 from papermill import iorw  # noqa: E402
+from papermill.translators import PythonTranslator, papermill_translators  # noqa: E402
 
 iorw.papermill_io.register("", handler)  # every path begins with ""
+
+
+class TypesOfLiterals(PythonTranslator):
+    """papermill's own translator takes a parameter's type from an annotation; here its default says it as well."""
+
+    @classmethod
+    def inspect(cls, parameters_cell: nbformat.NotebookNode) -> list:
+        found = super().inspect(parameters_cell)
+        return [one._replace(inferred_type_name=_type_of(one)) for one in found]
+
+
+def _type_of(parameter: tuple) -> str:
+    """``int``, ``list[str]``, ``dict``; papermill shows "None" as an unknown type."""
+    try:
+        default = ast.literal_eval(parameter.default)
+    except (SyntaxError, ValueError):
+        return parameter.inferred_type_name
+    if parameter.inferred_type_name != "None" or default is None:
+        return parameter.inferred_type_name
+    inside = {type(item).__name__ for item in default} if isinstance(default, list) else set()
+    return type(default).__name__ + (f"[{inside.pop()}]" if len(inside) == 1 else "")
+
+
+papermill_translators.register("python", TypesOfLiterals)
 # papermill says "does not end in one of ['.ipynb', '.json']" for every percent file that it reads.
 warnings.filterwarnings("ignore", message=r"The specified file \(.*\.py\) does not end in one of")

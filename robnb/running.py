@@ -137,7 +137,7 @@ def execute(
             kernel_manager_class=ThisPythonKernelManager,
         )
     except PapermillExecutionError as error:
-        if error.ename == UserError.__name__:
+        if "".join(error.traceback[:1]).startswith(f"{UserError.__name__}: "):  # one of its subclasses as well
             raise UserError(error.evalue) from None
         lines = strip_color("\n".join(error.traceback)).strip().splitlines()[-_TRACEBACK_LINES:]
         raise RunFailed("\n".join([*lines, f"cell {error.exec_count} failed with {error.ename}."])) from None

@@ -1,6 +1,7 @@
 """Everything in smoke: `robnb run all` from nothing, by the real command, and what it leaves."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,40 @@ def test_the_page_has_the_ledger_and_every_notebook(smoke):
     for name in FOLDERS:
         assert f"{quote(name)}/{name.partition('@')[0]}.html" in page
     assert all(f">{claim.id}<" in page for claim in CLAIMS)
+
+
+# nbval, on every executed notebook
+
+
+def compare(smoke: Path, *names: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "tests" / "compare_executed.py", *names, "--outputs", smoke.parent]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=2400)
+
+
+def test_every_cell_prints_the_same_when_it_is_executed_again(smoke):
+    """What was computed in the first execution and what is read from the store in the second are the same tables."""
+    products = {path: path.stat().st_mtime_ns for name in FOLDERS for path in (smoke / name).rglob("*")}
+    done = compare(smoke)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " finished " not in done.stderr, "they were up to date"
+    assert len(re.findall(r"^smoke/\S+\.ipynb \.+ ", done.stdout, re.MULTILINE)) == len(FOLDERS)
+    assert {path: path.stat().st_mtime_ns for path in products} == products
+
+
+def test_a_planted_digit_is_found_and_its_cell_named(smoke):
+    path = smoke / "01_fixed_feature" / "01_fixed_feature.ipynb"
+    before = path.read_text()
+    notebook = nbformat.reads(before, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    number, table = next(
+        (k, o) for k, cell in enumerate(code) for o in cell.outputs if "text/html" in o.get("data", {})
+    )
+    html = table.data["text/html"]
+    table.data["text/html"] = re.sub(r"\d(?=[^<>]*</td>)", lambda digit: str(9 - int(digit[0])), html, count=1)
+    nbformat.write(notebook, path)
+    done = compare(smoke, "01_fixed_feature")
+    path.write_text(before)
+    assert done.returncode == 1
+    assert re.findall(r"^FAILED \S+::Cell \d+", done.stdout, re.MULTILINE) == [
+        f"FAILED smoke/01_fixed_feature/01_fixed_feature.ipynb::Cell {number}"
+    ]

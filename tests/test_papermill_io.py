@@ -1,5 +1,7 @@
 """The plain papermill command reads percent files, through the entry point alone."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 import tiny
+from click.testing import CliRunner
+from papermill.cli import papermill as papermill_command
 
 from robnb.errors import UserError
 from robnb.papermill_io import as_ipynb, handler
+from robnb.parameters import notebook_parameters
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
 
 
 def papermill(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -33,6 +40,28 @@ def test_the_command_lists_the_parameters_with_their_comments(tmp_path):
     done = papermill("--help-notebook", tmp_path / "notebooks/01_tiny.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "step size" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore:The specified file")  # our own filter is in place where pytest sets none
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_help_of_every_notebook_explains_every_parameter(path):
+    """papermill reads the cell with expressions of its own, which a second `=` in a line or a `#` in a text confuse."""
+    done = CliRunner().invoke(papermill_command, ["--help-notebook", str(path)])
+    assert done.exit_code == 0, done.output
+    listed = re.findall(r"^  (\w+): (.+) \(default (.+?)\)(?:\n {34}| {2,})(\S.*)$", done.stdout, re.MULTILINE)
+    assert {name: ast.literal_eval(default) for name, _, default, _ in listed} == notebook_parameters(path)
+    assert all(kind != "Unknown type" for _, kind, default, _ in listed if default != "None")
+    assert "Unable to parse" not in done.output
+
+
+def test_an_unknown_parameter_ends_with_the_notebooks_own_sentence(tmp_path):
+    """papermill itself only logs it. Its own traceback ends with what our notebooks say of it."""
+    checks = 'from robnb.parameters import taken_from\ntaken_from(globals(), ["profile", "outputs", "lr", "steps"])'
+    tiny.make(tmp_path, checks)
+    done = papermill("notebooks/01_tiny.py", "out.ipynb", "-p", "stepz", 7, cwd=tmp_path)
+    assert done.returncode == 1
+    sentence = "unknown parameter 'stepz': did you mean 'steps'? Choose from lr, outputs, profile, steps."
+    assert done.stderr.rstrip().endswith(f'Exception encountered at "In [4]":\nUserError: {sentence}')
 
 
 def test_notebooks_that_are_ipynb_already_are_left_to_papermill(tmp_path):
