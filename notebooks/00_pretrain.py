@@ -35,7 +35,7 @@ from robnb import plots, tables
 from robnb.evaluation.attacks import under_attack
 from robnb.statistics import trainings
 from robnb.study import Study
-from robnb.widgets import Predictions
+from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab
@@ -292,6 +292,14 @@ plots.save(plots.under_attack(held), study.folder, "under_attack")
 # %%
 attack_differences = trainings.attack_differences(attacked, study.baseline)
 Markdown(tables.attack_sentences(held, attack_differences, study.baseline, len(upstream_data.classes)))
+
+# %% [markdown]
+# ## Another cut through the same numbers
+#
+# Choose a score, backbones, a category or a single corruption, a severity: figure and table follow.
+
+# %%
+explorer(results, [scored], study.seed)
 
 # %% [markdown]
 # ## Look at single images

@@ -30,7 +30,7 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.study import Study
-from robnb.widgets import Predictions
+from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -171,6 +171,14 @@ for evaluation in evaluations:
     display(plots.save(shown, study.folder, f"differences_{evaluation.task}"))
     comparison = tables.against_baseline(differences[-1], smallest, of_task.scores)
     display(Markdown(tables.sentences(comparison, tables.name(smallest, of_task.summary))))
+
+# %% [markdown]
+# ## Another cut through the same numbers
+#
+# Choose a score, backbones, a category or a single corruption, a severity: figure and table follow.
+
+# %%
+explorer(results, evaluations, study.seed)
 
 # %% [markdown]
 # ## Look at single images

@@ -34,7 +34,7 @@ from IPython.display import Markdown
 
 from robnb import plots, tables
 from robnb.study import Study
-from robnb.widgets import Predictions
+from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -186,6 +186,14 @@ plots.save(plots.differences(differences, "the same without PRIME"), study.folde
 # %%
 comparison = tables.against_baseline(differences, "the same without PRIME", results.scores)
 Markdown(tables.sentences(comparison, "the same without PRIME in the transfer"))
+
+# %% [markdown]
+# ## Another cut through the same numbers
+#
+# Choose a score, backbones, a category or a single corruption, a severity: figure and table follow.
+
+# %%
+explorer(results, evaluations, study.seed)
 
 # %% [markdown]
 # ## Look at single images

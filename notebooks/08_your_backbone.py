@@ -47,7 +47,7 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.study import Study
-from robnb.widgets import Predictions
+from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
 profile = "mini"  # which params these are; stamped on every result: smoke | mini | lab | paper
@@ -269,6 +269,14 @@ plots.save(plots.agreement(summary, agreement, mine), study.folder, "agreement")
 
 # %%
 Markdown(tables.agreement_sentences(agreement))
+
+# %% [markdown]
+# ## Another cut through the same numbers
+#
+# Choose a score, backbones, a category or a single corruption, a severity: figure and table follow.
+
+# %%
+explorer(results, evaluations, study.seed)
 
 # %% [markdown]
 # ## Look at single images

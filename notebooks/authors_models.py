@@ -32,7 +32,7 @@ from IPython.display import Markdown, display
 
 from robnb import plots, tables
 from robnb.study import Study
-from robnb.widgets import Predictions
+from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
 profile = "paper"  # which params these are; stamped on every result: smoke | mini | paper
@@ -139,6 +139,14 @@ plots.save(plots.differences(differences, study.baseline), study.folder, "differ
 # %%
 comparison = tables.against_baseline(differences, study.baseline, results.scores)
 Markdown(tables.sentences(comparison, tables.name(study.baseline, results.summary)))
+
+# %% [markdown]
+# ## Another cut through the same numbers
+#
+# Choose a score, backbones, a category or a single corruption, a severity: figure and table follow.
+
+# %%
+explorer(results, evaluations, study.seed)
 
 # %% [markdown]
 # ## Look at single images

@@ -164,7 +164,7 @@ class Settings:
     def budgets(self) -> dict[str, Budgets]:
         """Training settings of the tasks that this study has; none of those that are only looked at."""
         given = {task: getattr(self, task) for task in METRICS if getattr(self, task) is not None}
-        return {**dict.fromkeys(self.look_at, {}), **given}
+        return {**{task: {} for task in self.look_at}, **given}
 
     @staticmethod
     def architecture(backbone: str) -> Architecture:

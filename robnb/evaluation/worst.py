@@ -118,11 +118,11 @@ def _average_precision(matched: np.ndarray, ignored: np.ndarray, objects: int) -
     """COCO's AP of one class of one image, 0 to 1: mean over IoU thresholds and recall levels.
 
     Args:
-        matched, ignored: bits of the detections, see `robnb.evaluation.matching.Matches`; best first.
+        matched, ignored: bits of the detections, best first, see `robnb.evaluation.matching.Matches`; never both.
         objects: how many are to be found, at least one.
     """
     counted = (ignored & _BITS[:, None]) == 0
-    right = ((matched & _BITS[:, None]) != 0) & counted
+    right = (matched & _BITS[:, None]) != 0
     true, all_counted = right.cumsum(1), counted.cumsum(1)
     precision = true / (all_counted + np.spacing(1))  # pycocotools adds this so as not to divide by 0
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

@@ -7,7 +7,13 @@ from robnb.plots.drawing import save
 from robnb.plots.ledger import drops_by_severity, pairs, statements, variance_shares
 from robnb.plots.pictures import corruption_grid, prime_samples, samples, severity_grid, strengths
 from robnb.plots.predictions import predictions
-from robnb.plots.scores import clean_and_corrupted, drop_by_category, drop_by_corruption, drop_by_task
+from robnb.plots.scores import (
+    clean_and_corrupted,
+    drop_by_category,
+    drop_by_corruption,
+    drop_by_task,
+    quantity_by_category,
+)
 from robnb.plots.series import drops_along, scores_along
 from robnb.plots.timings import speed
 from robnb.plots.trainings import (
@@ -34,6 +40,7 @@ __all__ = [
     "pairs",
     "predictions",
     "prime_samples",
+    "quantity_by_category",
     "recipe_samples",
     "samples",
     "save",

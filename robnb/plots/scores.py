@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,6 +29,8 @@ from robnb.plots.drawing import (
 from robnb.tables import METRIC_TITLES, UNDEFINED, grid_cells, missing_cells, several_regimes, title, with_labels
 
 _DROP = ["drop", "drop_low", "drop_high"]
+#: What each quantity is called on an axis.
+QUANTITY_TITLES = {"drop": "drop", "rPC": "rPC = mPC / P", "mPC": "corrupted score, mPC", "P": "clean score, P"}
 
 
 def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str], marked: Collection[tuple[str, str]] = ()) -> Figure:
@@ -51,6 +53,40 @@ def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str], marked: Coll
         axis.set_xlim(-0.55, len(order) - 0.45)
         axis.grid(axis="x", visible=False)
     figure.supylabel("drop (%)", fontsize=9)
+    legend_outside(drawn[0][0], look)
+    return figure
+
+
+def quantity_by_category(
+    summary: pd.DataFrame, quantity: str, categories: Mapping[str, str], among: pd.DataFrame
+) -> Figure:
+    """P, mPC, rPC or drop in categories of corruptions, a panel per task, regime and metric, as `drop_by_category`.
+
+    Args:
+        summary: the rows of `robnb.statistics.Results.summary` that are to be drawn.
+        quantity: "P", "mPC", "rPC" or "drop".
+        categories: which categories, in this order, each with what is written below its bars.
+        among: rows of all models that other figures show beside these, which keep the name and the colour of there.
+
+    Raises:
+        UserError: there is nothing to draw.
+    """
+    every = with_labels(among)
+    rows = with_labels(summary, beside=zip(every["backbone"], every["weights"], strict=True))
+    bars = {f"{quantity}{end}": f"drop{end}" for end in ("", "_low", "_high")}  # `_bars` draws what is called so
+    rows = rows[["task", "regime", "metric", "model", "category", *bars]].rename(columns=bars)
+    look, limits = looks(every["model"]), view(*(rows[column] for column in _DROP))
+    wide = np.clip(0.19 * len(categories) * rows["model"].nunique(), 4.4, 9.0)  # inches; bars that can be told apart
+    figure, drawn = panels(rows, wide, 3.6, share="y", legend=True)
+    for axis, panel in drawn:
+        for k, (model, of_model) in enumerate(panel.groupby("model", sort=False)):
+            of_model, width = of_model.set_index("category").reindex(list(categories)), 0.8 / panel["model"].nunique()
+            places = np.arange(len(categories)) + (k + 0.5) * width - 0.4
+            _bars(axis, places, of_model, width, look[model], model, limits)
+        axis.set_xticks(range(len(categories)), list(categories.values()))
+        axis.set_xlim(-0.55, len(categories) - 0.45)
+        axis.grid(axis="x", visible=False)
+    figure.supylabel(f"{QUANTITY_TITLES[quantity]} (%)", fontsize=9)
     legend_outside(drawn[0][0], look)
     return figure
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -80,6 +81,18 @@ def draws_of(evaluation: Evaluated, resamples: int, seed: int, store: Store | No
                 draws[rows.index] = [vectors[metric] for metric in rows["metric"]]
             shown.update()
     return draws
+
+
+def under(evaluation: Evaluated, conditions: Collection[tuple[str, int]]) -> Evaluated:
+    """The evaluation as if it were of some of its (corruption, severity) alone; draws that a store keeps stay valid.
+
+    A sweep of these conditions would not do: the key of a panel's results has all conditions of the panel.
+    """
+    scores = evaluation.scores
+    chosen = [pair in conditions for pair in zip(scores["corruption"], scores["severity"], strict=True)]
+    part = copy(evaluation)
+    part.scores = scores[chosen]
+    return part
 
 
 _IDENTITY = ["backbone", "weights", "task", "regime", "seed"]
