@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -103,8 +103,10 @@ moved = strengths([shown[k] for k in range(len(shown))], every, seed, engine)
 plots.save(plots.strengths(moved), study.folder, "strengths")
 
 # %% [markdown]
-# The last cell writes the numbers of that figure.
+# The last cell writes the numbers of that figure and what made them.
 
 # %%
 tables.save(moved.assign(profile=profile), study.folder, "strengths")
-moved.pivot(index="corruption", columns="severity", values="difference").loc[moved["corruption"].unique()].round(1)
+study.note_provenance()
+differences = moved.pivot(index="corruption", columns="severity", values="difference").round(1)
+tables.show(differences.loc[moved["corruption"].unique()].reset_index(), study.folder, "differences")

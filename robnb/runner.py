@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jupytext
 import nbformat
@@ -137,6 +136,8 @@ def run(job: Job, *, timeout: int | None = None, progress: Callable[[str, int], 
 
 
 def _execute_into(job: Job, timeout: int | None, progress: Callable[[str, int], Progress]) -> Products:
+    from robnb.notebook_page import as_html  # nbconvert takes a while to load, which other commands need not wait for
+
     name, folder = job.source.stem, job.folder
     running, failed, final = (folder / f"{name}{suffix}.ipynb" for suffix in (".running", ".failed", ""))
     cells = len(jupytext.read(job.source, fmt="py:percent").cells) + 1  # papermill adds one with what it injects
@@ -158,16 +159,6 @@ def _execute_into(job: Job, timeout: int | None, progress: Callable[[str, int], 
     summary = folder / "summary.csv"
     figures = sorted((folder / "figures").glob("*.png"))
     return Products(final, html, summary if summary.is_file() else None, figures)
-
-
-def as_html(notebook: Any) -> str:
-    """A page that shows the executed notebook without a network. Only widgets, if it has any, are fetched."""
-    from nbconvert import HTMLExporter
-
-    offline = {"mathjax_url": "", "mermaid_js_url": "", "mermaid_layout_elk_js_url": ""}
-    if not notebook.metadata.get("widgets"):
-        offline["require_js_url"] = ""
-    return HTMLExporter(**offline).from_notebook_node(notebook)[0]
 
 
 def writable(folder: Path) -> Path:

@@ -209,7 +209,11 @@ class Study(Upstream):
             frames["corruption_error"] = corruption_error(results.scores, self.baseline)
         for name, frame in frames.items():
             tables.save(frame.assign(profile=self.profile), self.folder, name)
+        self.note_provenance()
+        return overview
+
+    def note_provenance(self) -> None:
+        """Write provenance.json: parameters, versions, device, time. `finish` does it too."""
         parameters_used = {field.name: getattr(self, field.name) for field in fields(self)}
         stamp = provenance.stamp(seconds=time.time() - self.started)
         write_json(self.folder / "provenance.json", {"parameters": parameters_used, **stamp})
-        return overview

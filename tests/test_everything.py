@@ -11,6 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from browser import DESK, PHONE, faults, headless
 
 from robnb.ledger.claims import CLAIMS
 from robnb.ledger.verdicts import VERDICTS
@@ -19,6 +20,10 @@ ROOT = Path(__file__).parents[1]
 LIST = yaml.safe_load((ROOT / "params" / "smoke" / "all.yaml").read_text())
 VARIATIONS = [f"{name}@{variation}" for variation, of in LIST["variations"].items() for name in of["notebooks"]]
 FOLDERS = [*LIST["notebooks"], *VARIATIONS, *LIST["after_all"]]
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+#: Notebooks that transfer models.
+SCORED = [name for name in LIST["notebooks"] if not name.startswith("00_")]
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +52,8 @@ def test_the_executed_notebook_is_clean(smoke, name):
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
     streams = "".join(output.text for output in outputs if output.output_type == "stream")
     assert "Warning" not in streams and "INFO" not in streams
-    images = [output for output in outputs if "image/png" in output.get("data", {})]
+    pictures = [output.data for output in outputs if "image/png" in output.get("data", {})]
+    images = [data for data in pictures if VIEW not in data]  # of a widget it is no figure
     assert len(images) == len(list((folder / "figures").glob("*.png"))) == len(list((folder / "figures").glob("*.pdf")))
     tables = {form: {path.stem for path in (folder / "tables").glob(f"*.{form}")} for form in ("csv", "md", "tex")}
     assert tables["csv"] and tables["csv"] == tables["md"] == tables["tex"]
@@ -57,7 +63,7 @@ def test_the_executed_notebook_is_clean(smoke, name):
 def test_no_model_is_trained_or_scored_twice(smoke):
     """Names of finished work are keys: as many as there are different trainings, whatever the notebooks ask for."""
     names = set()
-    for name in (*LIST["notebooks"], *VARIATIONS, "08_your_backbone"):
+    for name in ("00_pretrain", *SCORED, *VARIATIONS, "08_your_backbone"):
         scores = pd.read_csv(smoke / name / "scores.csv")
         upstream = scores[scores["task"] == "upstream"]
         names |= set(upstream[["backbone", "weights", "seed"]].itertuples(index=False, name=None))
@@ -114,7 +120,7 @@ def test_its_numbers_are_the_notebooks(smoke):
 def test_all_models_are_in_the_order_that_is_compared(smoke):
     agreement = pd.read_csv(smoke / "07_does_it_transfer" / "agreement.csv")
     plain = {}
-    for name in LIST["notebooks"][1:]:
+    for name in SCORED:
         drops = pd.read_csv(smoke / name / "drops.csv").query("category == 'all'")
         for task, regime, metric, *model in drops[["task", "regime", "metric", "backbone", "weights"]].to_numpy():
             if "," not in model[1]:  # a transfer of its own kind has no upstream score of its own
@@ -128,6 +134,14 @@ def test_the_page_has_the_ledger_and_every_notebook(smoke):
     for name in FOLDERS:
         assert f"{quote(name)}/{name.partition('@')[0]}.html" in page
     assert all(f">{claim.id}<" in page for claim in CLAIMS)
+
+
+def test_nothing_is_wrong_with_any_page(smoke):
+    """No request, no error, every picture there and described, no sideways scrolling; on a desk and on a phone."""
+    pages = [smoke / "index.html", *(smoke / name / f"{name.partition('@')[0]}.html" for name in FOLDERS)]
+    with headless() as browser:
+        found = {(page.name, width): faults(browser, page, width) for page in pages for width in (DESK, PHONE)}
+    assert {where: what for where, what in found.items() if what} == {}
 
 
 # nbval, on every executed notebook

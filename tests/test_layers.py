@@ -41,6 +41,7 @@ ORDER = [
     {"ledger"},
     {"papermill_io", "kernel"},
     {"running"},
+    {"notebook_page"},
     {"runner"},
     {"rounds"},
     {"report"},

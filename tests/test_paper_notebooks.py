@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 #: What of each notebook's arms is run: those that differ in architecture, starting weights, regime or augmentation.
 ARMS = {
     "00_assets": {"backbones": ["resnet50.l2_eps1", "swin_tiny.in1k"], "test_images": 4},
+    "00_inspect_corruptions": {"images": 2},
     "01_fixed_feature": {"backbones": ["swin_tiny.in1k"]},
     "02_full_network": {"backbones": ["resnet50.regular"], "classifier_images": "published"},
     "03_model_size": {"backbones": ["swin_tiny.in1k"]},
@@ -71,12 +72,15 @@ def test_every_paper_notebook_is_run():
 @pytest.mark.parametrize("name", list(ARMS))
 def test_it_runs_from_beginning_to_end(name, root):
     products = run(name, root, reduced(name, root))
-    shutil.rmtree(root / "outputs" / "paper" / "store")  # gigabytes of full-size models
+    shutil.rmtree(root / "outputs" / "paper" / "store", ignore_errors=True)  # gigabytes of full-size models
     if name == "00_assets":
         found = pd.read_csv(products / "clean_accuracy.csv")
         assert found["published"].tolist() == [70.43, 81.2] and (found["n_images"] == 4).all()
         states = pd.read_csv(products / "assets.csv").set_index("asset")["state"]
         assert states["imagenet"] == states["swin_tiny.in1k"] == "present" and states["coco"] == "missing"
+        return
+    if name == "00_inspect_corruptions":
+        assert set(pd.read_csv(products / "strengths.csv")["corruption"]) == set(paper_world.SMALL["corruptions"])
         return
     scores = pd.read_csv(products / "scores.csv")
     assert scores["value"].between(0, 100).all() and set(scores["profile"]) == {"paper"}

@@ -62,7 +62,7 @@ class CorruptionBrowser(WithPicture):
         grouped = [(f"{category}: {name}", name) for category, names in CATEGORIES.items() for name in names]
         grouped += [(f"held out: {name}", name) for name in VALIDATION_CORRUPTIONS]
         wide = {"layout": {"width": "24rem"}, "style": {"description_width": "6rem"}}
-        short = {"layout": {"width": "13rem"}, "style": {"description_width": "6rem"}}
+        short = {"layout": {"width": "16rem"}, "style": {"description_width": "6rem"}}
         place = {**wide, "min": 0, "max": 100, "value": 50, "disabled": True}
         self.task = ipywidgets.Dropdown(options=list(self._data), description="data set", **wide)
         self.number = ipywidgets.BoundedIntText(min=1, max=1, description="image", **short)
