@@ -26,7 +26,7 @@ from robnb.plots.drawing import looks
 from robnb.statistics import Results
 from robnb.statistics.quantities import QUANTITIES
 from robnb.store import Store
-from robnb.widgets.explorer import explorer
+from robnb.widgets.results_explorer import explorer
 from robnb.widgets.without_kernel import WithPicture
 
 GRID = [
@@ -80,7 +80,7 @@ def figures(monkeypatch) -> list[plt.Figure]:
         plt.close(figure)  # which leaves it as it is
         return b""
 
-    monkeypatch.setattr("robnb.widgets.explorer.png", keep)
+    monkeypatch.setattr("robnb.widgets.results_explorer.png", keep)
     return kept
 
 

@@ -88,8 +88,8 @@ def test_every_paper_notebook_stops_at_once_with_its_list(path, tmp_path):
 def test_the_overview_has_every_asset_once_with_its_notebooks(tmp_path):
     needed = needs.notebook_needs("paper", ROOT)
     assert set(needed) == {
-        "00_assets", "01_fixed_feature", "02_full_network", "03_model_size", "04_adversarial_priors",
-        "05_finetuning_lr", "06_prime", "08_your_backbone", "authors_models",
+        "00_assets", "00_inspect_corruptions", "01_fixed_feature", "02_full_network", "03_model_size",
+        "04_adversarial_priors", "05_finetuning_lr", "06_prime", "08_your_backbone", "authors_models",
     }  # fmt: skip
     roots = assets.Roots(tmp_path)
     found = needs.states(needed, roots)
