@@ -48,8 +48,9 @@ class CorruptionBrowser(WithPicture):
         self.grid, self.said = ipywidgets.HTML(), ipywidgets.HTML()
         rows = [
             ipywidgets.HBox([self.task, self.number, self.image_id]),
-            ipywidgets.HBox([self.view, self.corruption, self.severity, self.seed]),
-            ipywidgets.HBox([self.zoom, self.across, self.down]),
+            ipywidgets.HBox([self.corruption, self.view, self.severity]),
+            ipywidgets.HBox([self.zoom, self.seed]),
+            ipywidgets.HBox([self.across, self.down]),
         ]
         for each in rows:
             each.layout.flex_flow = "row wrap"
@@ -61,8 +62,8 @@ class CorruptionBrowser(WithPicture):
     def _controls(self, seed: int) -> None:
         grouped = [(f"{category}: {name}", name) for category, names in CATEGORIES.items() for name in names]
         grouped += [(f"held out: {name}", name) for name in VALIDATION_CORRUPTIONS]
-        wide = {"layout": {"width": "24rem"}, "style": {"description_width": "6rem"}}
-        short = {"layout": {"width": "16rem"}, "style": {"description_width": "6rem"}}
+        wide = {"layout": {"width": "21rem"}, "style": {"description_width": "6rem"}}
+        short = {"layout": {"width": "15rem"}, "style": {"description_width": "6rem"}}
         place = {**wide, "min": 0, "max": 100, "value": 50, "disabled": True}
         self.task = ipywidgets.Dropdown(options=list(self._data), description="data set", **wide)
         self.number = ipywidgets.BoundedIntText(min=1, max=1, description="image", **short)
