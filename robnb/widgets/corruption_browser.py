@@ -40,6 +40,7 @@ class CorruptionBrowser(WithPicture):
         self._reader = functools.lru_cache(maxsize=None)(lambda task: self._data[task].open("test"))
         self._sample = functools.lru_cache(maxsize=4)(lambda task, index: self._reader(task)[index])
         self._corrupted = functools.lru_cache(maxsize=_KEPT)(self._corrupt)
+        self._clean_is_of: tuple[object, ...] = ()  # the choices that the clean picture is of
         self._controls(seed)
         # Pictures of their own, so that a move of the slider sends only those that it changes.
         part = {"layout": {"flex": "1 1 0", "min_width": "7rem", "max_width": "40rem", "margin": "0 0.6rem 0 0"}}
@@ -121,15 +122,20 @@ class CorruptionBrowser(WithPicture):
         corrupted = self._under(name)
         apart, how_far = pixels.difference(sample.image, corrupted)
         about = f"{name} at severity {severity}"
-        self.clean.value = self._figure(sample.image, f"{CLEAN} image {sample.image_id}", CLEAN)
+        place = (self.task.value, self.number.value, self.zoom.value, self.across.value, self.down.value)
+        if self._clean_is_of != place:
+            self.clean.value, self._clean_is_of = self._clean(sample), place
         self.corrupted.value = self._figure(corrupted, f"{about}, image {sample.image_id}", about)
         self.apart.value = self._figure(apart, f"{about}, {how_far}", how_far)
 
     def _show_all(self, sample: Sample) -> None:
-        figures = [self._figure(sample.image, f"{CLEAN} image {sample.image_id}", CLEAN)]
+        figures = [self._clean(sample)]
         about = f"at severity {self.severity.value}, image {sample.image_id}"
         figures += [self._figure(self._under(name), f"{name} {about}", name) for name in CORRUPTIONS]
         self.grid.value = "".join(pixels.row(figures[k : k + 4]) for k in range(0, len(figures), 4))
+
+    def _clean(self, sample: Sample) -> str:
+        return self._figure(sample.image, f"{CLEAN} image {sample.image_id}", CLEAN)
 
     def _figure(self, image: np.ndarray, alt: str, caption: str) -> str:
         part = pixels.window(image, self.zoom.value, self.across.value / 100, self.down.value / 100)

@@ -9,8 +9,8 @@ from html import escape
 import cv2
 import numpy as np
 
-#: zlib's fastest: a slider waits for it, and the file never leaves the machine.
-_COMPRESSION = 1
+#: A slider waits for it: of lossless settings the fastest that is not large; noise is smaller than by the usual ones.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
 #: Pixels of a view that may still be shown larger than they are, as squares.
 _SMALL = 320
 
@@ -23,7 +23,7 @@ def figure(image: np.ndarray, alt: str, caption: str = "") -> str:
         alt: what a reader is told who cannot see it.
         caption: HTML below it.
     """
-    file = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])[1]
+    file = cv2.imencode(".png", image[..., ::-1], _PNG)[1]
     rendering = "image-rendering: pixelated;" if image.shape[1] <= _SMALL else ""
     return (
         '<figure style="margin: 0; flex: 1 1 0; min-width: 7rem; max-width: 40rem;">'
