@@ -53,11 +53,13 @@ class Predictions(WithPicture):
         self._quiet = False
         self._controls([c for c in evaluations[0].conditions if c != _CLEAN] or [_CLEAN])
         self.shown = ipywidgets.HTML()
-        rows = [
-            ipywidgets.HBox([self.task, self.corruption, self.severity], layout={"flex_flow": "row wrap"}),
-            ipywidgets.HBox([self.models, self.order, self.number], layout={"flex_flow": "row wrap"}),
-            ipywidgets.HBox([self.least_score, self.masks], layout={"flex_flow": "row wrap"}),
+        pairs = [
+            (self.task, self.models),
+            (self.corruption, self.severity),
+            (self.order, self.number),
+            (self.least_score, self.masks),
         ]
+        rows = [ipywidgets.HBox(pair, layout={"flex_flow": "row wrap"}) for pair in pairs]
         alt = "what models say of one image, clean and corrupted, beside what is annotated"
         super().__init__([*rows, self.shown], self._figure, alt)
         self._of_another_task()
