@@ -43,15 +43,7 @@ def drop_by_category(summary: pd.DataFrame, metrics: Sequence[str], marked: Coll
     look = looks(rows["model"], names_of(rows, marked))
     limits = view(*(rows[column] for column in _DROP))
     figure, drawn = panels(rows, 4.4, 3.6, share="y", legend=True)
-    for axis, panel in drawn:
-        for k, (model, of_model) in enumerate(panel.groupby("model", sort=False)):
-            bars = of_model.set_index("category").reindex(order)
-            width = 0.8 / panel["model"].nunique()
-            places = np.arange(len(order)) + (k + 0.5) * width - 0.4
-            _bars(axis, places, bars, width, look[model], model, limits)
-        axis.set_xticks(range(len(order)), order)
-        axis.set_xlim(-0.55, len(order) - 0.45)
-        axis.grid(axis="x", visible=False)
+    _grouped(drawn, dict(zip(order, order, strict=True)), look, limits)
     figure.supylabel("drop (%)", fontsize=9)
     legend_outside(drawn[0][0], look)
     return figure
@@ -78,14 +70,7 @@ def quantity_by_category(
     look, limits = looks(every["model"]), view(*(rows[column] for column in _DROP))
     wide = np.clip(0.19 * len(categories) * rows["model"].nunique(), 4.4, 9.0)  # inches; bars that can be told apart
     figure, drawn = panels(rows, wide, 3.6, share="y", legend=True)
-    for axis, panel in drawn:
-        for k, (model, of_model) in enumerate(panel.groupby("model", sort=False)):
-            of_model, width = of_model.set_index("category").reindex(list(categories)), 0.8 / panel["model"].nunique()
-            places = np.arange(len(categories)) + (k + 0.5) * width - 0.4
-            _bars(axis, places, of_model, width, look[model], model, limits)
-        axis.set_xticks(range(len(categories)), list(categories.values()))
-        axis.set_xlim(-0.55, len(categories) - 0.45)
-        axis.grid(axis="x", visible=False)
+    _grouped(drawn, categories, look, limits)
     figure.supylabel(f"{QUANTITY_TITLES[quantity]} (%)", fontsize=9)
     legend_outside(drawn[0][0], look)
     return figure
@@ -107,6 +92,24 @@ def drop_by_task(summary: pd.DataFrame, marked: Collection[tuple[str, str]] = ()
         axis.grid(axis="x", visible=False)
     figure.supylabel("drop (%)", fontsize=9)
     return figure
+
+
+def _grouped(
+    drawn: Sequence[tuple[Axes, pd.DataFrame]],
+    categories: Mapping[str, str],
+    look: Mapping[str, Look],
+    limits: tuple[float, float],
+) -> None:
+    """In each panel a group of bars for each category, with what is written below it."""
+    for axis, panel in drawn:
+        for k, (model, of_model) in enumerate(panel.groupby("model", sort=False)):
+            width = 0.8 / panel["model"].nunique()
+            places = np.arange(len(categories)) + (k + 0.5) * width - 0.4
+            bars = of_model.set_index("category").reindex(list(categories))
+            _bars(axis, places, bars, width, look[model], model, limits)
+        axis.set_xticks(range(len(categories)), list(categories.values()))
+        axis.set_xlim(-0.55, len(categories) - 0.45)
+        axis.grid(axis="x", visible=False)
 
 
 def _bars(

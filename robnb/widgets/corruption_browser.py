@@ -80,9 +80,8 @@ class CorruptionBrowser(WithPicture):
     def _watch(self) -> None:
         self.task.observe(self._of_another_data_set, "value")
         self.image_id.observe(self._go_to, "value")
-        for control in (self.number, self.view, self.corruption, self.severity, self.seed, self.zoom):
-            control.observe(self._show, "value")
-        for control in (self.across, self.down):
+        shown = (self.number, self.view, self.corruption, self.severity, self.seed, self.zoom, self.across, self.down)
+        for control in shown:
             control.observe(self._show, "value")
 
     def _of_another_data_set(self, _: object = None) -> None:
