@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
 import cv2
 import numpy as np
+
+from robnb.widgets.without_kernel import source
 
 #: A slider waits for it: of lossless settings the fastest that is not large; noise is smaller than by the usual ones.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
@@ -28,7 +29,7 @@ def figure(image: np.ndarray, alt: str, caption: str = "") -> str:
     return (
         '<figure style="margin: 0; flex: 1 1 0; min-width: 7rem; max-width: 40rem;">'
         f'<img alt="{escape(alt, quote=True)}" style="width: 100%; height: auto; {rendering}" '
-        f'src="data:image/png;base64,{base64.b64encode(file).decode()}">'
+        f'src="{source(file.tobytes())}">'
         f'<figcaption style="line-height: 1.3; font-size: 0.85em;">{caption}</figcaption></figure>'
     )
 

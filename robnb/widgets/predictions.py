@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from robnb.evaluation.trained import TrainedModel
 from robnb.evaluation.worst import image_scores
 from robnb.names import CLEAN, METRICS
 from robnb.plots.predictions import Shown
-from robnb.widgets.without_kernel import WithPicture, png
+from robnb.widgets.without_kernel import WithPicture, png, source
 
 _CLEAN = Condition(CLEAN, 0)
 _AS_STORED = "as in the data set"
@@ -116,10 +115,7 @@ class Predictions(WithPicture):
             self.shown.value = f"<p role='alert'>{escape(str(error))}</p>"
             return
         alt = f"{', '.join(self.models.value)} on image {self._place()[1]}, clean and under {self._condition_name}"
-        self.shown.value = (
-            f'<img alt="{escape(alt, quote=True)}" style="max-width: 100%;" '
-            f'src="data:image/png;base64,{base64.b64encode(file).decode()}">'
-        )
+        self.shown.value = f'<img alt="{escape(alt, quote=True)}" style="max-width: 100%;" src="{source(file)}">'
 
     @property
     def _condition(self) -> Condition:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +16,12 @@ from robnb.names import CATEGORIES, CORRUPTIONS, VALIDATION_CORRUPTIONS
 from robnb.plots.scores import QUANTITY_TITLES
 from robnb.statistics import Results
 from robnb.widgets.explored import EVERY, EVERY_SEVERITY, Choice, Explored, called
-from robnb.widgets.without_kernel import WithPicture, png
+from robnb.widgets.without_kernel import WithPicture, png, source
 
 _EMPTY = "<p>No backbone is chosen: tick one or more of those above.</p>"
 _WRAP = {"flex_flow": "row wrap", "align_items": "center"}
 _FIGURE = (
-    '<figure style="margin: 0"><img alt="{}" src="data:image/png;base64,{}" style="max-width: 100%; height: auto">'
+    '<figure style="margin: 0"><img alt="{}" src="{}" style="max-width: 100%; height: auto">'
     "<figcaption>{}</figcaption></figure>"
 )
 _STYLE = """<style>
@@ -62,7 +61,7 @@ def explorer(results: Results, evaluations: Sequence[Evaluation], seed: int = 0)
 
 def _page(explored: Explored, choice: Choice) -> str:
     """The figure and the table as HTML."""
-    picture = base64.b64encode(png(explored.figure(choice))).decode()
+    picture = source(png(explored.figure(choice)))
     alt, said = f"{_in_words(explored, choice)} The table below has the numbers.", explored.said(choice)
     figure = _FIGURE.format(html.escape(alt), picture, html.escape(f"{said}. Lines are 95 % intervals."))
     frame = tables.with_intervals(explored.table(choice)).drop(columns=["task", "metric"])

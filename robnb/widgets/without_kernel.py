@@ -43,3 +43,8 @@ def png(figure: Figure) -> bytes:
     figure.savefig(file, format="png", dpi=_DPI, bbox_inches="tight")
     plt.close(figure)
     return file.getvalue()
+
+
+def source(file: bytes) -> str:
+    """A PNG file as the ``src`` of an ``<img>``, so that a widget's HTML holds its pictures."""
+    return f"data:image/png;base64,{base64.b64encode(file).decode()}"
