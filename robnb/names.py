@@ -18,6 +18,10 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 CORRUPTIONS: tuple[str, ...] = tuple(name for members in CATEGORIES.values() for name in members)
 #: The four held-out corruptions of ImageNet-C.
 VALIDATION_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+#: Corruptions that are not ImageNet-C's. CONTRIBUTING.md says how one is added; none is a part of any published number.
+FURTHER_CORRUPTIONS: tuple[str, ...] = ()
+#: Whatever can be asked for.
+KNOWN_CORRUPTIONS = (*CORRUPTIONS, *VALIDATION_CORRUPTIONS, *FURTHER_CORRUPTIONS)
 SEVERITIES = (1, 2, 3, 4, 5)
 #: How an uncorrupted condition is written in the results table; its severity is 0.
 CLEAN = "clean"

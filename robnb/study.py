@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pandas as pd
 from robnb import parameters, provenance, published, tables
 from robnb.assets import Trained
 from robnb.corruption_error import corruption_error
+from robnb.errors import UserError
 from robnb.evaluation.panels import PUBLISHED
 from robnb.evaluation.results import Evaluation
 from robnb.evaluation.spec import Sweep
@@ -49,9 +50,16 @@ class Study(Upstream):
 
         Args:
             others: parameters that the notebook reads itself.
+
+        Raises:
+            UserError: a parameter without which there is no study is not among the notebook's; or as `Settings` does.
         """
-        names = {field.name for field in fields(cls)} - {"notebook"}
-        return cls(notebook=notebook, **parameters.taken_from(namespace, names, others))
+        each = [field for field in fields(cls) if field.name != "notebook"]
+        taken = parameters.taken_from(namespace, {field.name for field in each}, others)
+        for field in each:
+            if field.name not in taken and field.default is field.default_factory is MISSING:
+                raise UserError(f"the notebook has no parameter {field.name}: add it to the cell tagged parameters.")
+        return cls(notebook=notebook, **taken)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -56,6 +56,11 @@ def test_a_misspelt_injected_parameter_is_found():
     )
 
 
+def test_a_notebook_without_a_parameter_that_it_takes_is_told_which():
+    with pytest.raises(UserError, match="the notebook has no parameter data: add it to the cell tagged parameters"):
+        Study.from_notebook("x", {"profile": "mini", "outputs": "", "scales": {}})
+
+
 def test_settings_for_one_backbone_go_before_its_familys(tmp_path):
     settings = {**small.budgets(4), "resnet_nano.augmix": {"iterations": 9, "batch_size": 2, "lr": 0.5}}
     study = small.study(tmp_path, backbones=["resnet_nano.regular", "resnet_nano.augmix"], upstream=settings)

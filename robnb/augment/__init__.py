@@ -17,7 +17,16 @@ from robnb.names import choose
 #: By name. Adversarial training has one for every radius, see `recipe_named`.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (REGULAR, AugMix(), ANT1X1, ANT3X3, PRIME, PRIME_JSD, DeepAugment(), DeepAugmentAugMix())
+    for recipe in (
+        REGULAR,
+        AugMix(),
+        ANT1X1,
+        ANT3X3,
+        PRIME,
+        PRIME_JSD,
+        DeepAugment(),
+        DeepAugmentAugMix(),
+    )
 }
 
 

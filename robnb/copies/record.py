@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from robnb import __version__, corruptions, provenance
 from robnb.copies.files import FileFormat, read_json, total_hash, trouble_said_clearly, write_json
 from robnb.errors import UserError
-from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS
+from robnb.names import KNOWN_CORRUPTIONS
 
 MANIFEST, SOURCE, JOURNAL = "manifest.json", "source.json", "journal.jsonl"
 #: Of the manifests; goes up when they change.
@@ -166,7 +166,7 @@ def overall_hash(conditions: dict[str, str], annotations: dict[str, str]) -> str
 
 def _rank(condition: str) -> tuple[int, str]:
     corruption, severity = condition.split("/")
-    return (*CORRUPTIONS, *VALIDATION_CORRUPTIONS).index(corruption), severity
+    return KNOWN_CORRUPTIONS.index(corruption), severity
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robnb.errors import UserError
-from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, SEVERITIES, VALIDATION_CORRUPTIONS, choose
+from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, KNOWN_CORRUPTIONS, SEVERITIES, choose
 
 #: The name of the 15 benchmark corruptions together, wherever a set of corruptions is chosen.
 BENCHMARK = "benchmark"
@@ -25,7 +25,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if self.corruption != CLEAN:
-            choose(self.corruption, (*CORRUPTIONS, *VALIDATION_CORRUPTIONS), "corruption")
+            choose(self.corruption, KNOWN_CORRUPTIONS, "corruption")
             check_severity(self.severity)
         elif type(self.severity) is not int or self.severity != 0:
             raise UserError(f"the severity of {CLEAN!r} is 0, not {self.severity!r}.")
@@ -43,7 +43,7 @@ def conditions(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[C
         UserError: unknown or repeated corruption, severity outside 1..5 or repeated, or no severity.
     """
     sets = {BENCHMARK: CORRUPTIONS, **CATEGORIES}
-    known = (*sets, *CORRUPTIONS, *VALIDATION_CORRUPTIONS)
+    known = (*sets, *KNOWN_CORRUPTIONS)
     corruptions = [
         name for given in corruptions for name in sets.get(choose(given, known, "corruption or set of them"), (given,))
     ]

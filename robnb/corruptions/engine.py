@@ -12,7 +12,7 @@ from robnb import seeding
 from robnb.corruptions import blur, digital, kernels, noise, reference, spatter, weather
 from robnb.corruptions.conditions import check_severity
 from robnb.errors import UserError
-from robnb.names import CORRUPTIONS, VALIDATION_CORRUPTIONS, choose
+from robnb.names import FURTHER_CORRUPTIONS, KNOWN_CORRUPTIONS, choose
 
 #: fast: this package's own; reference: the imagecorruptions package, with keyed noise.
 ENGINES = ("fast", "reference")
@@ -72,7 +72,7 @@ def corrupt(
     Args:
         image: (H, W, 3) uint8 RGB, both sides at least 32 pixels; a grey image, (H, W) or (H, W, 1), is repeated
             over three channels. It is not changed.
-        name: one of the 15 benchmark or 4 validation corruptions.
+        name: one of the 15 benchmark or 4 validation corruptions, or a further one.
         severity: 1 (mild) to 5.
         image_id: the image's id in its data set; images that share an id share their noise.
         seed: of the whole evaluation.
@@ -92,6 +92,8 @@ def corrupt(
     _check_image_id(image_id)
     image = _as_rgb(image)
     if engine == "reference":
+        if name in FURTHER_CORRUPTIONS:
+            raise UserError(f"the imagecorruptions package has no {name}: leave it out, or take engine fast.")
         return reference.corrupt(image, name, severity, key=_key(image_id, name, severity, seed, replicate))
     images = torch.from_numpy(np.require(image, requirements=("C", "W")))[None]  # torch warns of read-only arrays
     return _fast(images, name, severity, (image_id,), seed, replicate)[0].numpy()
@@ -154,7 +156,7 @@ def _key(image_id: str, name: str, severity: int, seed: int, replicate: int) -> 
 
 
 def _check_name(name: str, severity: int, seed: int, replicate: int) -> None:
-    choose(name, (*CORRUPTIONS, *VALIDATION_CORRUPTIONS), "corruption")
+    choose(name, KNOWN_CORRUPTIONS, "corruption")
     check_severity(severity)
     for value, what in ((seed, "seed"), (replicate, "replicate")):
         if type(value) is not int:

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from robnb.errors import UserError
 from robnb.metrics import ALL
-from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, METRICS, VALIDATION_CORRUPTIONS
+from robnb.names import CATEGORIES, CLEAN, KNOWN_CORRUPTIONS, METRICS
 from robnb.plots.drawing import (
     Look,
     embolden,
@@ -196,7 +196,7 @@ def _drops(rows: pd.DataFrame, conditions: list[tuple[str, int]]) -> tuple[pd.Da
     if rows.empty:
         raise UserError("there is no score of that metric to draw: choose one that the study's tasks have.")
     wanted = grid_cells(rows, conditions)
-    corruptions = [name for name in (*CORRUPTIONS, *VALIDATION_CORRUPTIONS) if any(name == c for c, _, _ in wanted)]
+    corruptions = [name for name in KNOWN_CORRUPTIONS if any(name == c for c, _, _ in wanted)]
     drop, missing = {}, {}
     several, regimes = len(rows[["task", "regime"]].drop_duplicates()) > 1, several_regimes(rows)
     for (model, *scored), own in rows.groupby(["model", "task", "regime", "metric"], sort=False):

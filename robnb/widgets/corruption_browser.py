@@ -15,7 +15,7 @@ from robnb.corruptions import Condition, corrupt
 from robnb.data.sample import Sample
 from robnb.data.sources import TaskData
 from robnb.errors import UserError
-from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, SEVERITIES, VALIDATION_CORRUPTIONS
+from robnb.names import CATEGORIES, CLEAN, CORRUPTIONS, FURTHER_CORRUPTIONS, SEVERITIES, VALIDATION_CORRUPTIONS
 from robnb.widgets import pixels
 from robnb.widgets.without_kernel import WithPicture
 
@@ -63,6 +63,7 @@ class CorruptionBrowser(WithPicture):
     def _controls(self, seed: int) -> None:
         grouped = [(f"{category}: {name}", name) for category, names in CATEGORIES.items() for name in names]
         grouped += [(f"held out: {name}", name) for name in VALIDATION_CORRUPTIONS]
+        grouped += [(f"further: {name}", name) for name in FURTHER_CORRUPTIONS]
         wide = {"layout": {"width": "21rem"}, "style": {"description_width": "6rem"}}
         short = {"layout": {"width": "15rem"}, "style": {"description_width": "6rem"}}
         place = {**wide, "min": 0, "max": 100, "value": 50, "disabled": True}

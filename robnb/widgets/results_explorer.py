@@ -12,7 +12,7 @@ import ipywidgets
 from robnb import tables
 from robnb.errors import UserError
 from robnb.evaluation.results import Evaluation
-from robnb.names import CATEGORIES, CORRUPTIONS, VALIDATION_CORRUPTIONS
+from robnb.names import CATEGORIES, KNOWN_CORRUPTIONS
 from robnb.plots.scores import QUANTITY_TITLES
 from robnb.statistics import Results
 from robnb.widgets.explored import EVERY, EVERY_SEVERITY, Choice, Explored, called
@@ -165,7 +165,7 @@ class _Controls:
         _options(self._severity, EVERY_SEVERITY, mean, {str(severity): severity for severity in severities})
         there = {corruption for corruption, _ in explored.conditions(task, self._severity.value)}
         categories = [name for name, members in CATEGORIES.items() if there & set(members)]
-        single = [name for name in (*CORRUPTIONS, *VALIDATION_CORRUPTIONS) if name in there]
+        single = [name for name in KNOWN_CORRUPTIONS if name in there]
         named = [*(categories if len(categories) > 1 else []), *single]
         _options(self._corruptions, EVERY, "all, and by category", {called(name): name for name in named})
         models = explored.models(score, self._regime.value)
