@@ -117,6 +117,8 @@ def _remedy(value: object, kind: type) -> str:
     """What to write instead, where that can be known; it continues the sentence."""
     if kind is int and isinstance(value, float) and value.is_integer():
         return f": write {int(value)}"
+    if kind is list and not isinstance(value, dict) and value is not None:
+        return f": write [{value}]"
     if kind not in (int, float) or not isinstance(value, str):
         return ""
     scientific = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?\d+)", value)

@@ -64,8 +64,9 @@ def backbone(name: str) -> Backbone:
     made = timm_backbone(name)
     if made is not None:
         return made
-    near = [*difflib.get_close_matches(name, list(catalogue()), n=3), *similar_names(name)]
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    inside = [known for known in catalogue() if name.lower() in known]
+    near = [*difflib.get_close_matches(name, list(catalogue()), n=3), *inside[:3], *similar_names(name)]
+    hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
     raise UserError(f"unknown asset {name!r}: {hint}Choose from `robnb fetch --list`, or a pretrained model of timm.")
 
 
