@@ -28,8 +28,8 @@ pretrain: venv ## the backbones that the mini notebooks share, one training seed
 lab: venv ## JupyterLab on localhost, where the notebooks open with a double click
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
-test: venv ## the tests, a file at a time on every core (ARGS="-n 0" for one process)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: venv ## the tests, a file at a time on every core (ARGS="-m slow": the slow ones; ARGS="-n 0": in one process)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 nbval: PROFILE = smoke
 nbval: venv ## execute the finished smoke notebooks again and compare every output (make nbval ARGS=01_fixed_feature)
