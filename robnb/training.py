@@ -86,6 +86,13 @@ class _Share(Sampler):
 class KeyedLoop(IterBasedTrainLoop):
     """mmengine's iteration loop, but a resumed run goes to its place instead of loading all batches before it."""
 
+    def __init__(self, runner: Runner, dataloader: DataLoader, max_iters: int) -> None:
+        # mmengine makes an iterator here that `run` has no use for. With workers it would start processes, which load
+        # what nobody takes, and complain when the next training's inherit them.
+        workers, dataloader.num_workers = dataloader.num_workers, 0
+        super().__init__(runner, dataloader, max_iters)
+        dataloader.num_workers = workers
+
     def run(self) -> nn.Module:
         """Train from the current iteration to the last."""
         self.runner.call_hook("before_train")

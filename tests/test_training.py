@@ -115,6 +115,31 @@ def test_equal_seeds_equal_bytes_and_workers_do_not_matter(tmp_path):
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
+def test_only_the_workers_that_are_wanted_load(tmp_path):
+    """Two trainings one after the other: no process loads what nobody takes, and none complains of another's."""
+    loaded = tmp_path / "loaded"
+    code = f"""
+import os, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import small
+from robnb.training import KeyedBatches
+inherited = KeyedBatches.__getitem__
+def noted(self, position):
+    with open({str(loaded)!r}, "a") as file:
+        print(os.getpid(), position, file=file)
+    return inherited(self, position)
+KeyedBatches.__getitem__ = noted
+backbones = ["resnet_nano.regular", "swin_nano.regular"]
+small.study({str(tmp_path)!r}, backbones=backbones, upstream=small.budgets(6, 8), workers=2).pretrain()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Exception ignored" not in done.stderr
+    processes, positions = zip(*(map(int, line.split()) for line in loaded.read_text().splitlines()), strict=True)
+    assert len(set(processes)) == 2 * 2
+    assert sorted(positions) == sorted([*range(6 * 8)] * 2)
+
+
 @pytest.mark.parametrize("task", ["upstream", "detection", "segmentation"])
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(tmp_path, task):
     """kill -9 after a checkpoint, then the same call: every tensor equals the undisturbed run's, bit for bit."""
