@@ -205,13 +205,16 @@ def test_our_own_failure_is_an_error(case, folder):
 @pytest.mark.parametrize("task", ["detection", "segmentation"])
 @pytest.mark.parametrize("backbone", ["resnet_nano.regular", "swin_nano.regular"])
 def test_frozen_and_zero_learning_rate_have_the_same_losses(study, task, backbone):
-    """And the learning goes on: the curve is not flat."""
+    """And the learning goes on: the curve is not flat.
+
+    Up to rounding, which a proposal at the edge of a threshold makes larger: on some processors 1.2e-5 was seen.
+    """
     (upstream,) = study.pretrain()
     spec = replace(study.transfer_spec(upstream, "fixed_feature", task), backbone=backbone)
     frame = training_speed.compare(spec, None, study.tasks[task], 3)
     assert list(frame.columns) == training_speed.COLUMNS and (frame["seconds"] > 0).all()
     losses = frame.pivot(index="iteration", columns="way", values="loss")
-    np.testing.assert_allclose(losses[training_speed.FROZEN], losses[training_speed.ZERO_LR], rtol=1e-5)
+    np.testing.assert_allclose(losses[training_speed.FROZEN], losses[training_speed.ZERO_LR], rtol=1e-4)
     assert losses[training_speed.FROZEN].nunique() == 3
 
 
