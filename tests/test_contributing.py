@@ -96,6 +96,7 @@ def test_the_added_notebook_keeps_the_rules(copy):
     test_notebooks.test_prose_comes_first_and_code_last(path)
 
 
+@pytest.mark.slow
 def test_the_added_notebook_runs_with_all_that_was_added(copy):
     """By the real command: the new architecture learns by the new recipe and is scored under the new corruption."""
     command = [sys.executable, "-m", "robnb.cli", "run", "10", "--root", str(copy), "--profile", "smoke"]
@@ -133,6 +134,7 @@ print(robnb.__file__)
     assert Path(file).is_relative_to(copy)
 
 
+@pytest.mark.slow
 def test_the_added_claim_holds_where_it_is_true_and_fails_in_the_mirror(copy):
     code = """
 import worlds

@@ -55,7 +55,6 @@ def undisturbed(sweeper, tmp_path_factory):
     return contents(folder / "store"), time.monotonic() - started
 
 
-@pytest.mark.slow
 def test_killed_at_20_random_moments_it_ends_with_the_same_bytes(sweeper, undisturbed, tmp_path):
     """Each kill is followed by another run on the same store, until one gets to its end; then on a fresh store."""
     expected, seconds = undisturbed

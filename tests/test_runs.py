@@ -36,7 +36,6 @@ def undisturbed(tmp_path_factory) -> Path:
     return outputs
 
 
-@pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command(undisturbed, tmp_path):
     """It finishes, repeats no finished work, and the table equals the undisturbed run's."""
     command = [*ROBNB, "run", "01_fixed_feature", "--profile", "smoke", "--outputs", str(tmp_path)]

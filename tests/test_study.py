@@ -89,6 +89,7 @@ def test_the_paper_profile_stops_at_once_and_lists_every_missing_file(tmp_path):
         small.study(tmp_path, data="paper", backbones=["resnet50.ant"]).tasks  # noqa: B018
 
 
+@pytest.mark.slow
 def test_end_to_end_table_and_products(tmp_path):
     """All tasks and both regimes give a complete long table; products carry the profile, intervals and parameters."""
     study = small.study(tmp_path, backbones=["resnet_nano.regular", "swin_nano.regular"])

@@ -140,6 +140,7 @@ small.study({str(tmp_path)!r}, backbones=backbones, upstream=small.budgets(6, 8)
     assert sorted(positions) == sorted([*range(6 * 8)] * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["upstream", "detection", "segmentation"])
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(tmp_path, task):
     """kill -9 after a checkpoint, then the same call: every tensor equals the undisturbed run's, bit for bit."""
