@@ -85,7 +85,8 @@ plots.save(plots.statements(each, verdicts), reading.folder, "statements")
 # ## Does the order transfer?
 #
 # All models of all notebooks that were scored upstream and downstream, in one figure. Kendall's tau is 1 where who
-# loses less upstream loses less downstream, and -1 where it is the reverse.
+# loses less upstream loses less downstream, and -1 where it is the reverse. A model that scores nothing on clean images
+# has no drop, and no place here.
 
 # %%
 results = reading.pool.results

@@ -121,12 +121,12 @@ def test_all_models_are_in_the_order_that_is_compared(smoke):
     agreement = pd.read_csv(smoke / "07_does_it_transfer" / "agreement.csv")
     plain = {}
     for name in SCORED:
-        drops = pd.read_csv(smoke / name / "drops.csv").query("category == 'all'")
+        drops = pd.read_csv(smoke / name / "drops.csv").query("category == 'all'").dropna(subset="drop")
         for task, regime, metric, *model in drops[["task", "regime", "metric", "backbone", "weights"]].to_numpy():
             if "," not in model[1]:  # a transfer of its own kind has no upstream score of its own
                 plain.setdefault((task, regime, metric), set()).add(tuple(model))
     for row in agreement.itertuples():
-        assert row.models == len(plain[row.task, row.regime, row.metric])
+        assert row.models == len(plain.get((row.task, row.regime, row.metric), ()))
 
 
 def test_the_page_has_the_ledger_and_every_notebook(smoke):

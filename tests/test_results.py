@@ -263,6 +263,18 @@ def test_agreement_of_models_whose_drops_have_the_same_order():
     assert (agreement["high"] <= 1).all()
 
 
+def test_a_model_without_a_clean_score_has_no_drop_and_no_place_in_the_order():
+    """One that learnt nothing must not take the answer from all the others."""
+    broken = right_or_wrong(400, lambda model, c: 1e-12 if model.backbone.weights == "f" else falls_by_place(model, c))
+    downstream = InMemory("classification", broken, weights="abcdef", regime="full_network", fingerprint="down")
+    results = Results.of([six("upstream", "pretrained", "up"), downstream], GRID, resamples=300)
+    (row,) = results.agreement().itertuples()
+    drops = results.summary.query("category == @ALL and weights != 'f'").groupby("task", sort=False)["drop"]
+    assert row.models == 5
+    assert row.tau == pytest.approx(scipy.stats.kendalltau(*(drop for _, drop in drops)).statistic)
+    assert 0.5 < row.low <= row.tau
+
+
 def test_agreement_without_an_upstream_score_or_with_one_model_is_undefined():
     alone = Results.of([classification()], GRID, resamples=100).agreement()
     assert alone["models"].tolist() == [0]

@@ -125,16 +125,18 @@ class Results:
         drops are close, because noise in ranks hides agreement.
 
         Returns:
-            One row per downstream task, regime and metric: ``task``, ``regime``, ``metric``, ``models`` (in both),
-            ``tau``, ``low``, ``high``; NaN with fewer than two models, an undefined drop, or nothing but ties.
+            One row per downstream task, regime and metric: ``task``, ``regime``, ``metric``, ``models`` (with a drop in
+            both: one that scores nothing on clean images has none, and is left out), ``tau``, ``low``, ``high``; NaN
+            with fewer than two models, a drop that is undefined in a resample, or nothing but ties.
         """
         overall = self.summary[self.summary["category"] == ALL]
-        is_upstream = (overall[list(_UPSTREAM)] == list(_UPSTREAM.values())).all(axis=1)
+        defined = overall["drop"].notna()
+        is_upstream = defined & (overall[list(_UPSTREAM)] == list(_UPSTREAM.values())).all(axis=1)
         upstream = {(row.backbone, row.weights): row.Index for row in overall[is_upstream].itertuples()}
         rows = []
         for where, group in overall[overall["task"] != _UPSTREAM["task"]].groupby(_WHERE, sort=False):
             models = {row: (b, w) for row, b, w in zip(group.index, group["backbone"], group["weights"], strict=True)}
-            here = [row for row, model in models.items() if model in upstream]
+            here = [row for row, model in models.items() if model in upstream and defined[row]]
             there = [upstream[models[row]] for row in here]
             points = self.summary["drop"].to_numpy()[:, None].round(9)
             draws = self.draws["drop"].round(_DECIMALS)
