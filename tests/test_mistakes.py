@@ -26,6 +26,13 @@ TYPED = {
 }
 
 
+def test_only_a_command_that_takes_parameters_is_said_to(capsys):
+    assert main(["corrupt", "nothing", "copies", "--serverities", "3"]) == 2
+    assert capsys.readouterr().err == (
+        "robnb: unknown argument '--serverities': `robnb corrupt --help` lists what there is.\n"
+    )
+
+
 @pytest.mark.parametrize("typed", TYPED)
 def test_it_is_said_in_a_sentence(typed, capsys, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])

@@ -14,6 +14,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 ROBNB = [sys.executable, "-m", "robnb.cli"]
 
+pytestmark = pytest.mark.slow
+
 
 def robnb(*arguments: object, **options: object) -> subprocess.CompletedProcess:
     command = [*ROBNB, *map(str, arguments)]

@@ -53,7 +53,8 @@ def _understood(argv: Sequence[str]) -> argparse.Namespace:
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         name = unknown[0].lstrip("-").partition("=")[0]
-        hint = f" A parameter of a notebook is set with `-p {name} VALUE`." if unknown[0].startswith("--") else ""
+        meant = unknown[0].startswith("--") and "overrides" in arguments  # the command is one that takes parameters
+        hint = f" A parameter of a notebook is set with `-p {name} VALUE`." if meant else ""
         raise UserError(f"unknown argument {unknown[0]!r}: `robnb {first} --help` lists what there is.{hint}")
     return arguments
 
