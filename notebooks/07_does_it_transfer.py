@@ -114,7 +114,8 @@ Markdown(tables.pair_sentences(pairs))
 #
 # The drop of one model under one corruption, in one training: how much of its variance is the backbone, how much the
 # corruption, how much whether the two suit each other? The noise of the test images is in all parts; the black mark in
-# the figure shows how much of the total it is. Where it is far to the right, the parts are not to be read closely.
+# the figure shows how much of the total it is. Where it is far to the right, the parts are not to be read closely. A
+# model that finds nothing on the clean images either has no drop, and is left out.
 
 # %%
 shares = reading.pool.decomposition()

@@ -10,7 +10,7 @@ from statsmodels.formula.api import ols
 
 from robnb.metrics import COLUMNS
 from robnb.names import CLEAN
-from robnb.statistics.decomposition import SOURCES, decomposition
+from robnb.statistics.decomposition import SOURCES, TEST_IMAGES, decomposition
 
 CORRUPTIONS, SEVERITIES = ("fog", "snow", "pixelate"), (1, 3)
 BACKBONES = ("a", "b", "c", "d")
@@ -85,10 +85,36 @@ def test_what_was_not_varied_is_unknown_and_noise_is_the_images():
     # A drop is 100 - 100 s / c: its variance is (100 / c)^2 (0.8^2 + (s / c)^2 0.8^2), to first order.
     ratios = np.array([0.9, 0.85, 0.8, 0.75])
     expected = np.sqrt(np.mean((100 / 80) ** 2 * 0.64 * (1 + ratios**2)))
-    assert found.loc["test images (in all of these)", "deviation"] == pytest.approx(expected, rel=0.03)
+    assert found.loc[TEST_IMAGES, "deviation"] == pytest.approx(expected, rel=0.03)
 
 
-def test_a_backbone_without_a_clean_score_makes_all_unknown():
+def test_a_model_without_a_drop_is_left_out():
+    draw = np.random.default_rng(7)
+    table = scores(lambda *cell: draw.uniform(0, 60))
+    others = shares(table[table["backbone"] != "a"], error=0.8)
+    table.loc[(table["backbone"] == "a") & (table["seed"] == 1), "value"] = 0.0  # it learnt nothing, once
+    found = shares(table, error=0.8)
+    assert (found["models"] == 3).all()
+    # The noise was drawn for other rows.
+    pd.testing.assert_frame_equal(found.loc[list(SOURCES)], others.loc[list(SOURCES)])
+    assert found.loc[TEST_IMAGES, "share"] == pytest.approx(others.loc[TEST_IMAGES, "share"], rel=0.1)
+
+
+def test_a_model_whose_drop_is_undefined_in_many_resamples_is_left_out():
+    table = scores(lambda b, c, s, k: 10 + 5 * BACKBONES.index(b), clean=2.0)
+    draws = np.repeat(table["value"].to_numpy()[:, None], 100, axis=1)
+    draws += np.random.default_rng(0).normal(0, 0.1, draws.shape)
+    clean = (table["corruption"] == CLEAN).to_numpy()
+    for backbone, without in {"a": 6, "b": 5}.items():  # of 100 resamples
+        draws[np.flatnonzero(clean & (table["backbone"] == backbone))[0], :without] = 0.0
+    found = decomposition(table, draws).set_index("source")
+    assert (found["models"] == 3).all()
+    assert found.loc["backbone", "deviation"] == pytest.approx(np.std([-5, 0, 5]))
+    assert np.isfinite(found.loc[TEST_IMAGES, "share"])
+
+
+def test_without_any_drop_all_is_unknown():
     table = scores(lambda *cell: 20.0)
-    table.loc[table["backbone"] == "a", "value"] = 0.0
-    assert shares(table)["share"].isna().all()
+    found = shares(table.assign(value=0.0))
+    assert found.index.tolist() == [*SOURCES, TEST_IMAGES]
+    assert found[["share", "deviation"]].isna().all(axis=None) and (found["models"] == 0).all()

@@ -10,6 +10,7 @@ from robnb.errors import UserError
 from robnb.ledger import ledger, statements
 from robnb.ledger.entries import judge_all
 from robnb.plots import ledger as figures
+from robnb.statistics.decomposition import TEST_IMAGES
 from robnb.tables import ledger as tables
 
 SCORED = {"task": "detection", "regime": "full_network", "metric": "box_AP"}
@@ -80,12 +81,19 @@ def test_severities_stand_side_by_side_and_the_mean_apart():
 
 
 def test_shares_of_variance_say_what_was_not_varied():
-    sources = {"backbone": (60.0, 6.0), "training": (np.nan, np.nan), "test images (in all of these)": (10.0, 2.5)}
-    frame = pd.DataFrame([{**SCORED, "source": s, "share": a, "deviation": d} for s, (a, d) in sources.items()])
-    table = tables.variance_shares(frame)
-    assert table.iloc[0].tolist() == ["60 % (6.0 points)", "not varied", "10 % (2.5 points)"]
-    axis = figures.variance_shares(frame).axes[0]
+    sources = {"backbone": (60.0, 6.0), "training": (np.nan, np.nan), TEST_IMAGES: (10.0, 2.5)}
+    rows = [{**SCORED, "models": 4, "source": s, "share": a, "deviation": d} for s, (a, d) in sources.items()]
+    table = tables.variance_shares(pd.DataFrame(rows))
+    assert table.iloc[0].tolist() == [4, "60 % (6.0 points)", "not varied", "10 % (2.5 points)"]
+    axis = figures.variance_shares(pd.DataFrame(rows)).axes[0]
     assert [patch.get_width() for patch in axis.patches] == [60.0]
+
+
+def test_shares_of_variance_where_no_model_has_a_drop():
+    unknown = {**SCORED, "models": 0, "share": np.nan, "deviation": np.nan}
+    frame = pd.DataFrame([{**unknown, "source": source} for source in ("backbone", TEST_IMAGES)])
+    assert tables.variance_shares(frame).iloc[0].tolist() == [0, "no model has a drop", "no model has a drop"]
+    assert not any(patch.get_width() for patch in figures.variance_shares(frame).axes[0].patches)
 
 
 def test_a_table_in_full_cuts_nothing_and_marks_verdicts():

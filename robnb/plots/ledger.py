@@ -14,6 +14,7 @@ from matplotlib.image import AxesImage
 
 from robnb.errors import UserError
 from robnb.plots.drawing import legend_outside, looks, panels, view, whiskers
+from robnb.statistics.decomposition import TEST_IMAGES
 from robnb.tables import several_regimes, title, with_labels
 
 _COLOURS = sns.color_palette("colorblind")
@@ -152,13 +153,14 @@ def variance_shares(frame: pd.DataFrame) -> Figure:
     Args:
         frame: as `robnb.statistics.decomposition.decomposition` gives it.
     """
-    parts = frame[~frame["source"].str.startswith("test images")]
+    parts = frame[frame["source"] != TEST_IMAGES]
     regimes, where = several_regimes(frame), parts[["task", "regime", "metric"]].itertuples(index=False, name=None)
     parts = parts.assign(scored=[title(*scored, regimes=regimes, separator="\n") for scored in where])
     table = parts.pivot(index="scored", columns="source", values="share")
     table = table.reindex(index=parts["scored"].unique(), columns=parts["source"].unique())
-    table = table.loc[:, (table > _VISIBLE).any()]  # what was not varied is NaN
-    noise = frame[frame["source"].str.startswith("test images")]["share"].to_numpy()
+    shown = (table > _VISIBLE).any()  # what was not varied is NaN
+    table = table.loc[:, shown] if shown.any() else table.fillna(0.0)
+    noise = frame[frame["source"] == TEST_IMAGES]["share"].to_numpy()
     figure, axis = plt.subplots(figsize=(7.5, 1.2 + 0.5 * len(table)), layout="constrained")
     table.plot.barh(stacked=True, ax=axis, color=sns.color_palette("colorblind", table.shape[1]), width=0.7)
     axis.plot(

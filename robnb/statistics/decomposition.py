@@ -9,6 +9,9 @@ from robnb.names import CLEAN
 from robnb.statistics.resampling import deviation
 
 SOURCES = ("backbone", "corruption", "severity", "training", "backbone x corruption", "rest")
+#: What is in all of the sources.
+TEST_IMAGES = "test images (in all of these)"
+_ALL = (*SOURCES, TEST_IMAGES)
 _GROUP = ["task", "regime", "metric"]
 _MODEL = ["backbone", "weights"]
 _CELL = [*_MODEL, "corruption", "severity", "seed"]
@@ -23,28 +26,33 @@ def decomposition(scores: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
     the higher interactions (Fisher's analysis of variance). All of them carry the noise of the test images; how much it
     is of the total stands beside them, as the mean bootstrap variance of a single drop.
 
+    A model without a drop is left out: its clean score is 0 in a training, or in more than one resample of twenty.
+
     Args:
         scores: the long results table, one row for each row of ``draws``.
         draws: of the scores, float64 (rows, resamples).
 
     Returns:
-        ``task``, ``regime``, ``metric``, ``source`` (`SOURCES`, then "test images (in all of these)"), ``share``
-        (percent of the total; NaN for what was not varied) and ``deviation`` (its square root in percentage points).
+        ``task``, ``regime``, ``metric``, ``models`` (those that have a drop), ``source`` (`SOURCES`, then "test images
+        (in all of these)"), ``share`` (percent of the total; NaN for what was not varied, and for all where no model
+        has a drop) and ``deviation`` (its square root in percentage points).
     """
     rows = []
     positions = scores.reset_index(drop=True).groupby(_GROUP, sort=False).indices
     for where, at in positions.items():
-        table, drops, noise = _drops(scores.iloc[at].reset_index(drop=True), draws[at])
-        explained = _explained(table, drops)
-        total = float(np.square(drops - drops.mean()).mean())
-        for source, variance in {**explained, "test images (in all of these)": noise}.items():
+        cells = _cells(scores.iloc[at].reset_index(drop=True), draws[at])
+        models = len(cells[_MODEL].drop_duplicates())
+        variances, total = _variances(cells) if models else (dict.fromkeys(_ALL, np.nan), np.nan)
+        for source, variance in variances.items():
             share = 100 * variance / total if total > 0 else np.nan
-            rows.append((*where, source, share, np.sqrt(max(variance, 0.0)) if variance == variance else np.nan))
-    return pd.DataFrame(rows, columns=[*_GROUP, "source", "share", "deviation"])
+            rows.append(
+                (*where, models, source, share, np.sqrt(max(variance, 0.0)) if variance == variance else np.nan)
+            )
+    return pd.DataFrame(rows, columns=[*_GROUP, "models", "source", "share", "deviation"])
 
 
-def _drops(scores: pd.DataFrame, draws: np.ndarray) -> tuple[pd.DataFrame, np.ndarray, float]:
-    """The cells of the grid, the drop in each (cells,), percent, and the mean bootstrap variance of one."""
+def _cells(scores: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
+    """The cells of the grid with their ``drop`` (percent) and its ``deviation``, of the models that have all."""
     values = pd.DataFrame(np.column_stack([scores["value"].to_numpy(float), draws]))
     keys = [scores[name] for name in _CELL]
     of_cells = values.groupby(keys, sort=False).mean()  # over draws of the corruptions
@@ -54,12 +62,14 @@ def _drops(scores: pd.DataFrame, draws: np.ndarray) -> tuple[pd.DataFrame, np.nd
     corrupted = of_cells[~is_clean]
     own = pd.MultiIndex.from_frame(corrupted.index.to_frame()[[*_MODEL, "seed"]])
     drops = 100 - 100 * corrupted.to_numpy() / clean.reindex(own).to_numpy()
-    return corrupted.index.to_frame(index=False), drops[:, 0], float(np.square(deviation(drops[:, 1:])).mean())
+    cells = corrupted.index.to_frame(index=False).assign(drop=drops[:, 0], deviation=deviation(drops[:, 1:]))
+    known = cells[["drop", "deviation"]].notna().all(axis=1)
+    return cells[known.groupby([cells[name] for name in _MODEL]).transform("all")]
 
 
-def _explained(cells: pd.DataFrame, drops: np.ndarray) -> dict[str, float]:
-    """The variance that each source explains; NaN for one that has a single level."""
-    table = cells.assign(model=cells["backbone"] + "." + cells["weights"], drop=drops)
+def _variances(cells: pd.DataFrame) -> tuple[dict[str, float], float]:
+    """The variance that each source explains, NaN for one that has a single level, and the total."""
+    table = cells.assign(model=cells["backbone"] + "." + cells["weights"])
     mean = table["drop"].mean()
     of = {name: table.groupby(list(by))["drop"].transform("mean") for name, by in _EFFECTS.items()}
     effects = {
@@ -69,14 +79,16 @@ def _explained(cells: pd.DataFrame, drops: np.ndarray) -> dict[str, float]:
         "training": of["training"] - of["model"],
         "backbone x corruption": of["both"] - of["model"] - of["corruption"] + mean,
     }
-    rest = table["drop"] - mean - sum(effects.values())
-    found = {name: float(np.square(effect).mean()) for name, effect in effects.items()}
+    effects["rest"] = table["drop"] - mean - sum(effects.values())
     levels = {
         "backbone": table["model"].nunique(), "corruption": table["corruption"].nunique(),
         "severity": table["severity"].nunique(), "training": table["seed"].nunique(),
     }  # fmt: skip
-    varied = {name: value if levels.get(name, 2) > 1 else np.nan for name, value in found.items()}
-    return {**varied, "rest": float(np.square(rest).mean())}
+    found = {
+        name: float(np.square(effect).mean()) if levels.get(name, 2) > 1 else np.nan for name, effect in effects.items()
+    }
+    noise = float(np.square(table["deviation"]).mean())
+    return {**found, TEST_IMAGES: noise}, float(np.square(table["drop"] - mean).mean())
 
 
 _EFFECTS = {

@@ -46,12 +46,22 @@ def severity_sentences(agreement: pd.DataFrame, lowest: int = 1) -> str:
 
 
 def variance_shares(shares: pd.DataFrame) -> pd.DataFrame:
-    """Each source's share of the variance of single drops, for reading; what was not varied says so."""
+    """Each source's share of the variance of single drops, for reading; what was not varied says so.
+
+    Args:
+        shares: as `robnb.statistics.decomposition.decomposition` gives it.
+    """
     regimes = several_regimes(shares)
     where = [title(*row, regimes=regimes) for row in shares[["task", "regime", "metric"]].itertuples(index=False)]
-    cells = [
-        "not varied" if pd.isna(row.share) else f"{row.share:.0f} % ({row.deviation:.1f} points)"
-        for row in shares.itertuples()
-    ]
-    table = shares.assign(score=where, cell=cells).pivot(index="score", columns="source", values="cell")
-    return table.reindex(index=dict.fromkeys(where), columns=dict.fromkeys(shares["source"])).rename_axis(columns=None)
+    cells = [_share(row.share, row.deviation, row.models) for row in shares.itertuples()]
+    told = shares.assign(score=where, cell=cells)
+    table = told.pivot(index="score", columns="source", values="cell")
+    table = table.reindex(index=dict.fromkeys(where), columns=dict.fromkeys(shares["source"])).rename_axis(columns=None)
+    table.insert(0, "models", told.groupby("score")["models"].first())
+    return table
+
+
+def _share(share: float, deviation: float, models: int) -> str:
+    if pd.isna(share):
+        return "not varied" if models else "no model has a drop"
+    return f"{share:.0f} % ({deviation:.1f} points)"
