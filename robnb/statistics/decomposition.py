@@ -45,9 +45,7 @@ def decomposition(scores: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
         variances, total = _variances(cells) if models else (dict.fromkeys(_ALL, np.nan), np.nan)
         for source, variance in variances.items():
             share = 100 * variance / total if total > 0 else np.nan
-            rows.append(
-                (*where, models, source, share, np.sqrt(max(variance, 0.0)) if variance == variance else np.nan)
-            )
+            rows.append((*where, models, source, share, np.sqrt(variance)))
     return pd.DataFrame(rows, columns=[*_GROUP, "models", "source", "share", "deviation"])
 
 
