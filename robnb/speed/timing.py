@@ -60,7 +60,7 @@ def _condition(
         try:
             calls[engine] = engine.prepare(image, name, severity)
             calls[engine]()
-        except Exception as error:
+        except Exception as error:  # another package fails in whatever way it does; ours must not
             if not engine.foreign:
                 raise
             calls.pop(engine, None)

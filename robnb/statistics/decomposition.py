@@ -11,7 +11,6 @@ from robnb.statistics.resampling import deviation
 SOURCES = ("backbone", "corruption", "severity", "training", "backbone x corruption", "rest")
 #: What is in all of the sources.
 TEST_IMAGES = "test images (in all of these)"
-_ALL = (*SOURCES, TEST_IMAGES)
 _GROUP = ["task", "regime", "metric"]
 _MODEL = ["backbone", "weights"]
 _CELL = [*_MODEL, "corruption", "severity", "seed"]
@@ -42,7 +41,7 @@ def decomposition(scores: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
     for where, at in positions.items():
         cells = _cells(scores.iloc[at].reset_index(drop=True), draws[at])
         models = len(cells[_MODEL].drop_duplicates())
-        variances, total = _variances(cells) if models else (dict.fromkeys(_ALL, np.nan), np.nan)
+        variances, total = _variances(cells)
         for source, variance in variances.items():
             share = 100 * variance / total if total > 0 else np.nan
             rows.append((*where, models, source, share, np.sqrt(variance)))
@@ -66,7 +65,7 @@ def _cells(scores: pd.DataFrame, draws: np.ndarray) -> pd.DataFrame:
 
 
 def _variances(cells: pd.DataFrame) -> tuple[dict[str, float], float]:
-    """The variance that each source explains, NaN for one that has a single level, and the total."""
+    """The variance that each source explains, NaN for one that has a single level, and the total; of no cells, NaN."""
     table = cells.assign(model=cells["backbone"] + "." + cells["weights"])
     mean = table["drop"].mean()
     of = {name: table.groupby(list(by))["drop"].transform("mean") for name, by in _EFFECTS.items()}
