@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from robnb.evaluation.panels import Pixels, ahead, batches
 from robnb.evaluation.predict import resize_to_fit, resized_anywhere
 from robnb.evaluation.run_lengths import encode, encode_changes
 from robnb.evaluation.sweep import sweep
+from robnb.evaluation.trained import TrainedModel
 from robnb.models.execution import Execution
 from robnb.store import Store
 
@@ -29,25 +33,63 @@ TASKS = ("upstream", "detection", "segmentation", "classification")
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Trained a little, so that a detector finds something."""
     longer = small.budgets(iterations=25, resnet=0.04)
     return small.study(tmp_path_factory.mktemp("outputs"), detection=longer, segmentation=longer)
 
 
 @pytest.fixture(scope="module")
-def models(study):
+def models(study, tmp_path_factory):
     upstream = study.pretrain()
     downstream = {task: study.transfer(upstream, "full_network", task) for task in TASKS[1:]}
+    (detector,) = downstream["detection"]
+    downstream["detection"] = [eager(detector, tmp_path_factory.mktemp("eager") / "weights.pth")]
     return {"upstream": upstream, **downstream}
 
 
+def eager(detector: TrainedModel, path: Path) -> TrainedModel:
+    """One that finds objects, on any processor: after seconds of training, background is a little likelier than that.
+
+    The class scores' last bias is the background's.
+    """
+    weights = torch.load(detector.path)
+    weights["roi_head.bbox_head.fc_cls.bias"][-1] -= 3
+    torch.save(weights, path)
+    return replace(detector, path=path, key="eager")
+
+
 @pytest.fixture(scope="module")
-def evaluations(study, models, tmp_path_factory):
+def tasks(study, models, tmp_path_factory):
+    """The study's data; of detection, every second object that the detector finds in a clean image is a true one."""
+    data, (detector,) = study.tasks["detection"], models["detection"]
+    folder = tmp_path_factory.mktemp("detection")
+    (clean,) = conditions([], [])
+    rows = sweep([detector], data, [clean], Store(folder / "store")).per_image(detector, clean).to_pylist()
+    root = folder / "data"
+    shutil.copytree(data.root, root)
+    annotation_file = root / "annotations" / f"instances_{data.test}.json"
+    truth = small.read_json(annotation_file)
+    category_ids = data.open("test").category_ids
+    truth["annotations"] = [
+        {
+            "id": 100 * row["coco_id"] + k, "image_id": row["coco_id"], "category_id": category_ids[row["labels"][k]],
+            "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
+            "segmentation": {"size": [row["height"], row["width"]], "counts": row["masks"][k].decode()},
+        }
+        for row in rows
+        for k, (x0, y0, x1, y1) in enumerate(np.reshape(row["boxes"], (-1, 4)).tolist())
+        if k % 2 == 0
+    ]  # fmt: skip
+    annotation_file.write_text(json.dumps(truth))
+    return {**study.tasks, "detection": replace(data, root=root, fingerprint="what the detector finds")}
+
+
+@pytest.fixture(scope="module")
+def evaluations(tasks, models, tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
-    return {task: sweep(models[task], study.tasks[task], GRID, store, shard=4) for task in TASKS}
+    return {task: sweep(models[task], tasks[task], GRID, store, shard=4) for task in TASKS}
 
 
-def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations, tmp_path):
+def test_detections_are_those_of_mmdets_own_test_loop(tasks, models, evaluations, tmp_path):
     """mmengine's Runner over mmdet's CocoDataset and pipeline, on a corrupted copy on disk, condition by condition."""
     from mmengine.registry import DefaultScope
     from mmengine.runner import Runner
@@ -55,13 +97,14 @@ def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations
     from robnb import copies
     from robnb.models import detector
 
-    data, (model,) = study.tasks["detection"], models["detection"]
+    data, (model,) = tasks["detection"], models["detection"]
     source = copies.open_source(data.root, None, None, copies.FileFormat("png"))
     settings = copies.Settings("fast", 0, 0, copies.FileFormat("png"))
     copies.write_copies(source, tmp_path / "c", GRID[1:], settings, 1)
     shipped = detector.shipped_config(detector.CONFIGS["resnet"])
     pipeline = [dict(step) for step in shipped.test_pipeline]
     pipeline[1]["scale"] = model.scale
+    expected = []
     for condition in GRID[1:4]:
         root = tmp_path / "c" / condition.corruption / str(condition.severity)
         annotations = str(root / "annotations" / f"instances_{data.test}.json")
@@ -88,7 +131,7 @@ def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations
             rounded = runner.test()
         theirs = json.loads(out.with_name(f"{out.name}.bbox.json").read_text())
         ours = evaluations["detection"].per_image(model, condition).to_pylist()
-        assert sum(len(row["scores"]) for row in ours) == len(theirs) > 3
+        assert sum(len(row["scores"]) for row in ours) == len(theirs) > 10
         for row in ours:
             same = [entry for entry in theirs if entry["image_id"] == row["coco_id"]]
             boxes = np.reshape(row["boxes"], (-1, 4))
@@ -101,14 +144,16 @@ def test_detections_are_those_of_mmdets_own_test_loop(study, models, evaluations
             .set_index("metric")["value"]
         )
         unrounded = small.pycocotools_ap(annotations, f"{out}.bbox.json", "bbox")
+        expected.append(unrounded)
         assert found["box_AP"] == pytest.approx(unrounded, abs=1e-4)
         assert found["mask_AP"] == pytest.approx(
             small.pycocotools_ap(annotations, f"{out}.segm.json", "segm"), abs=1e-4
         )
         assert found["box_AP"] == pytest.approx(100 * rounded["coco/bbox_mAP"], abs=0.05 + 1e-6)
+    assert 5 < max(expected) < 95
 
 
-def test_segmentation_scores_are_those_of_mmsegs_own_test_loop(study, models, evaluations, tmp_path, monkeypatch):
+def test_segmentation_scores_are_those_of_mmsegs_own_test_loop(tasks, models, evaluations, tmp_path, monkeypatch):
     from mmengine.registry import DefaultScope
     from mmengine.runner import Runner
     from mmseg.evaluation import IoUMetric
@@ -116,7 +161,7 @@ def test_segmentation_scores_are_those_of_mmsegs_own_test_loop(study, models, ev
     from robnb import copies
     from robnb.models import segmentor
 
-    data, (model,) = study.tasks["segmentation"], models["segmentation"]
+    data, (model,) = tasks["segmentation"], models["segmentation"]
     source = copies.open_source(data.root, None, None, copies.FileFormat("png"))
     copies.write_copies(source, tmp_path / "c", GRID[1:3], copies.Settings("fast", 0, 0, copies.FileFormat("png")), 1)
     pipeline = [dict(step) for step in segmentor.shipped_config("resnet").test_pipeline]
@@ -160,18 +205,18 @@ def test_segmentation_scores_are_those_of_mmsegs_own_test_loop(study, models, ev
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_scores_do_not_depend_on_batch_shard_order_or_a_thread(study, models, evaluations, task, tmp_path):
+def test_scores_do_not_depend_on_batch_shard_order_or_a_thread(tasks, models, evaluations, task, tmp_path):
     expected = evaluations[task].scores
     for number, how in enumerate(({"batch_size": 1}, {"batch_size": 5, "shard": 3}, {"batch_size": 64, "shard": 100})):
-        again = sweep(models[task], study.tasks[task], GRID[::-1], Store(tmp_path / str(number)), **how).scores
+        again = sweep(models[task], tasks[task], GRID[::-1], Store(tmp_path / str(number)), **how).scores
         keys = ["metric", "corruption", "severity"]
         again, wanted = (frame.sort_values(keys, ignore_index=True) for frame in (again, expected))
         assert again["value"].tolist() == pytest.approx(wanted["value"].tolist(), abs=1e-4)
 
 
-def test_an_image_is_decoded_once_and_corrupted_once_for_all_models(study, models, tmp_path, monkeypatch):
+def test_an_image_is_decoded_once_and_corrupted_once_for_all_models(study, tasks, tmp_path, monkeypatch):
     two = small.study(study.folder.parent.parent, backbones=["resnet_nano.regular", "swin_nano.regular"]).pretrain()
-    data = study.tasks["upstream"]
+    data = tasks["upstream"]
     reader = type(data.open("test"))
     decoded, corrupted, whole = Counter(), Counter(), reader.__getitem__
     monkeypatch.setattr(reader, "__getitem__", lambda self, k: decoded.update([k]) or whole(self, k))
@@ -187,10 +232,10 @@ def test_an_image_is_decoded_once_and_corrupted_once_for_all_models(study, model
     assert len(evaluation.scores) == 2 * len(GRID)
 
 
-def test_per_image_results_are_in_the_readers_order_and_give_the_scores(study, models, evaluations):
+def test_per_image_results_are_in_the_readers_order_and_give_the_scores(tasks, models, evaluations):
     for task in TASKS:
         evaluation, (model,) = evaluations[task], models[task]
-        reader = study.tasks[task].open("test")
+        reader = tasks[task].open("test")
         for condition in GRID:
             table = evaluation.per_image(model, condition)
             assert table["image_id"].to_pylist() == reader.image_ids
@@ -202,18 +247,18 @@ def test_per_image_results_are_in_the_readers_order_and_give_the_scores(study, m
     assert evaluations["upstream"].scores["value"][0] == pytest.approx(100 * right)
 
 
-def test_clean_and_other_severities_are_shared_and_draws_and_engines_are_not(study, models, tmp_path):
+def test_clean_and_other_severities_are_shared_and_draws_and_engines_are_not(tasks, models, tmp_path):
     store = Store(tmp_path)
     grids = (conditions(["fog"], [1]), conditions(["fog"], [1, 3]))
     for grid in grids:
-        sweep(models["upstream"], study.tasks["upstream"], grid, store)
+        sweep(models["upstream"], tasks["upstream"], grid, store)
     assert len(list(tmp_path.glob("sweep/*"))) == 3, "clean, severity 1, severity 3"
     for how in ({"seed": 1}, {"engine": "reference"}, {"replicates": 2}, {"inference": Execution(channels_last=True)}):
         before = len(list(tmp_path.glob("sweep/*")))
-        evaluation = sweep(models["upstream"], study.tasks["upstream"], grids[0], store, **how)
+        evaluation = sweep(models["upstream"], tasks["upstream"], grids[0], store, **how)
         assert len(list(tmp_path.glob("sweep/*"))) - before == (2 if "inference" in how else 1)
     (model,) = models["upstream"]
-    evaluation = sweep([model], study.tasks["upstream"], grids[0], store, replicates=2)
+    evaluation = sweep([model], tasks["upstream"], grids[0], store, replicates=2)
     assert evaluation.scores["replicate"].tolist() == [0, 0, 1]
     first, second = (evaluation.per_image(model, grids[0][1], k)["replicate"].to_pylist() for k in (0, 1))
     assert set(first) == {0} and set(second) == {1}
@@ -287,14 +332,18 @@ def test_too_little_memory_halves_the_batch_and_changes_nothing():
 
 
 def test_options_of_inference_change_the_scores_little_and_unknown_ones_are_refused(
-    study, models, evaluations, tmp_path
+    tasks, models, evaluations, tmp_path
 ):
+    """Rounded to bfloat16, a detector of seconds finds some other objects: its scores of objects are all alike."""
     for task in ("detection", "segmentation"):
         for number, inference in enumerate((Execution(channels_last=True), Execution(precision="bfloat16"))):
             store = Store(tmp_path / f"{task}{number}")
-            found = sweep(models[task], study.tasks[task], GRID[:2], store, inference=inference).scores["value"]
+            found = sweep(models[task], tasks[task], GRID[:2], store, inference=inference).scores["value"]
             expected = evaluations[task].scores["value"][: len(found)]
-            assert found.tolist() == pytest.approx(expected.tolist(), abs=0.01 if number == 0 else 3)
+            if (task, number) == ("detection", 1):
+                assert found[0] > expected[0] / 5
+            else:
+                assert found.tolist() == pytest.approx(expected.tolist(), abs=0.01 if number == 0 else 3)
     with pytest.raises(UserError, match="unknown precision 'float8'"):
         Execution(precision="float8")
 
@@ -324,10 +373,10 @@ def test_resizing_on_another_device_is_opencvs_within_a_grey_level():
     assert same is images
 
 
-def test_finished_work_is_not_done_again(study, models, evaluations, monkeypatch):
+def test_finished_work_is_not_done_again(tasks, models, evaluations, monkeypatch):
     monkeypatch.setattr("robnb.evaluation.sweep.compute", None)
     evaluation = evaluations["detection"]
-    again = sweep(models["detection"], study.tasks["detection"], GRID, evaluation.store, shard=4)
+    again = sweep(models["detection"], tasks["detection"], GRID, evaluation.store, shard=4)
     assert again.scores.equals(evaluation.scores)
 
 
