@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from robnb.evaluation.panels import Pixels, ahead, batches
 from robnb.evaluation.predict import resize_to_fit, resized_anywhere
 from robnb.evaluation.run_lengths import encode, encode_changes
 from robnb.evaluation.sweep import sweep
-from robnb.evaluation.trained import TrainedModel
 from robnb.models.execution import Execution
 from robnb.store import Store
 
@@ -42,19 +40,8 @@ def models(study, tmp_path_factory):
     upstream = study.pretrain()
     downstream = {task: study.transfer(upstream, "full_network", task) for task in TASKS[1:]}
     (detector,) = downstream["detection"]
-    downstream["detection"] = [eager(detector, tmp_path_factory.mktemp("eager") / "weights.pth")]
+    downstream["detection"] = [small.eager(detector, tmp_path_factory.mktemp("eager") / "weights.pth")]
     return {"upstream": upstream, **downstream}
-
-
-def eager(detector: TrainedModel, path: Path) -> TrainedModel:
-    """One that finds objects, on any processor: after seconds of training, background is a little likelier than that.
-
-    The class scores' last bias is the background's.
-    """
-    weights = torch.load(detector.path)
-    weights["roi_head.bbox_head.fc_cls.bias"][-1] -= 3
-    torch.save(weights, path)
-    return replace(detector, path=path, key="eager")
 
 
 @pytest.fixture(scope="module")
