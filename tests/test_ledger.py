@@ -7,13 +7,14 @@ import pytest
 import worlds
 
 from robnb import reference
+from robnb.corruptions import conditions
 from robnb.errors import UserError
 from robnb.ledger import by_variation, counts, ledger, moved, moves, statements
 from robnb.ledger.cells import Cell
-from robnb.ledger.claims import CLAIMS
+from robnb.ledger.claims import CLAIMS, size, transfer
 from robnb.ledger.claims.claim import FIXED, IN_TRANSFER, compared, transferred, trend
 from robnb.ledger.entries import judge_all
-from robnb.ledger.found import Found
+from robnb.ledger.found import NOTEBOOKS, Found
 from robnb.ledger.roles import role_of
 from robnb.ledger.variations import judge_varied
 from robnb.ledger.verdicts import (
@@ -31,7 +32,9 @@ from robnb.ledger.verdicts import (
     judged,
     outcome_of,
 )  # fmt: skip
+from robnb.published import CASCADE
 from robnb.statistics.measured import Measured
+from robnb.tables import ARM
 
 RULES = Rules()
 ABOUT_NUMBERS = [claim.id for claim in CLAIMS if claim.check is None]
@@ -161,6 +164,48 @@ def test_numbers_that_are_undefined_leave_a_claim_undecided():
     assert table["why"].endswith("drop of ANT - Regular: undefined with 100 images")
 
 
+def test_a_gain_that_freezing_does_not_keep_is_no_gain():
+    """Frozen, ANT and DeepAug+ lose 5 points more than Regular; trained, 10 more: the loss shrinks, none is a gain."""
+
+    def lost(notebook, backbone, arm, task, category):
+        worse = backbone in (_ANT, _DEEPAUG) and task != "upstream"
+        return 50.0, 20.0 + worse * (5 if notebook == "01_fixed_feature" else 10)
+
+    assert verdicts(worlds.found(lost))["C10"] == FAILS
+
+
+def test_scores_under_other_conditions_are_not_compared(papers_world):
+    """C10 is about drops of two notebooks; C11 about their clean scores, which no severity changes."""
+    harder = worlds.chapter("02_full_network", as_the_paper_says, 0.1)
+    harder.outlook.conditions = conditions(["benchmark"], [1, 2])
+    both = Found("mini", {**papers_world.chapters, ("02_full_network", ""): harder}, {})
+    found = {entry.claim.id: entry.verdict for entry in judge_all(both, RULES, transfer.CLAIMS)}
+    assert (found["C10"].verdict, found["C11"].verdict) == (NOT_RUN, HOLDS)
+    assert found["C10"].why.startswith(
+        "01_fixed_feature and 02_full_network were not run with the same corruptions and severities"
+    )
+
+
+def test_a_cascade_is_compared_with_cascades_alone():
+    """Swin-T's and Small's are, Base's is not; what is about segmentation is judged."""
+
+    def renamed(chapter, *backbones):
+        table = chapter.results.scores
+        cascades = table["backbone"].isin(backbones) & (table["task"] == "detection")
+        table.loc[cascades, "weights"] += ARM + CASCADE
+        draws = table["value"].to_numpy()[:, None] + np.random.default_rng(0).normal(0, 0.1, (len(table), 500))
+        return type(chapter)(chapter.notebook, "", chapter.outlook, (), (), worlds.results(table, draws))
+
+    sizes = renamed(worlds.chapter("03_model_size", as_the_paper_says, 0.1), "swin_mini", "swin_mini_small")
+    entries = {e.claim.id: e for e in judge_all(Found("mini", {("03_model_size", ""): sizes}, {}), RULES, size.CLAIMS)}
+    stands = {one.statement.says: one.measured is not None for one in entries["C12"].outcomes}
+    assert [says for says, there in stands.items() if not there] == [
+        "Detection, box AP: drop of Base\" - Small", "Instance segmentation, mask AP: drop of Base\" - Small",
+    ]  # fmt: skip
+    assert 'the detector of Small is a Cascade Mask R-CNN, that of Base" none' in entries["C12"].verdict.why
+    assert (entries["C12"].verdict.verdict, entries["C15"].verdict.verdict) == (NOT_RUN, HOLDS)
+
+
 # The rules
 
 
@@ -207,6 +252,13 @@ def test_each_expectation_tests_its_own_side(papers_world):
     assert outcome_of(sixty, papers_world, RULES).p_so <= 0.025
 
 
+def test_what_is_open_is_not_what_stands_the_other_way_alone():
+    """The second is refuted alone (0.02), not among three (0.025 / 3); the sentence says so, as the table does."""
+    why = judged([one(0.01, 0.9), one(0.9, 0.02), one(0.5, 0.5)], RULES).why
+    assert why.startswith("1 of 3 as claimed, 1 the other way if tested alone, the others open; least clear: x")
+    assert judged([one(0.01, 0.9), one(0.5, 0.5)], RULES).why.startswith("1 of 2 as claimed, the others open; least")
+
+
 @pytest.mark.parametrize(("name", "value"), [("alpha", 0), ("alpha", 0.5), ("margin", 0), ("margin", math.inf)])
 def test_rules_out_of_range_are_refused(name, value):
     with pytest.raises(UserError, match=f"{name} is {value}"):
@@ -230,8 +282,12 @@ def test_false_claims_pass_and_true_ones_fail_as_rarely_as_the_level_says(statem
 
 
 def test_a_trend_is_the_least_squares_slope():
-    cells = [Cell("P", FIXED, role, "detection", "box_AP", "fixed_feature") for role in ("a", "b", "c", "d")]
-    weights = [weight for weight, _ in trend(cells, "radius", BELOW).terms]
+    roles = {0.1: "a", 0.25: "b", 0.5: "c", 1.0: "d"}
+    cells = {eps: Cell("P", FIXED, role, "detection", "box_AP", "fixed_feature") for eps, role in roles.items()}
+    slope = trend(cells, "radius", BELOW)
+    assert slope.says == "Detection, box AP: slope of P from one radius to the next (0.1, 0.25, 0.5, 1)"
+    assert [cell.role for _, cell in slope.terms] == ["a", "b", "c", "d"]
+    weights = [weight for weight, _ in slope.terms]
     values = np.array([3.0, 5.0, 4.0, 9.0])
     assert np.dot(weights, values) == pytest.approx(np.polyfit(range(4), values, 1)[0])
 
@@ -291,6 +347,10 @@ def test_tables_tell_what_was_tested(papers_world):
     assert (row["low"] < row["value"] < row["high"], row["alone"]) == (True, HOLDS)
     assert row["value"] == pytest.approx(-2.0, abs=0.5)
     assert table.set_index("id").loc["C7", "measured"] == f"{row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+    notes = {claim.id: claim.note for claim in CLAIMS if claim.note}
+    assert all(
+        why.endswith(f". {notes[name]}") for name, why in zip(table["id"], table["why"], strict=True) if name in notes
+    )
     assert counts(entries) == "**Verdicts on 25 claims:** 25 holds, 0 does not hold, 0 undecided, 0 not run."
     assert each["p_so"].between(0, 1).all()
 
@@ -331,6 +391,25 @@ def test_how_far_a_variation_moves_the_statements():
     verdicts = by_variation(own, judged).set_index("id")["worse"]
     assert verdicts["C3"] == FAILS and verdicts["C1"] == verdicts["C11"] == HOLDS, "Swin is no longer the best of all"
     assert row["verdicts"] == f"C2: holds, now {verdicts['C2']}; C3: holds, now does not hold"
+
+
+def test_a_variation_may_have_statements_of_its_own():
+    """One more radius than the profile's own: the slope is over other radii, and there is one more comparison."""
+    own, varied = (worlds.chapter("04_adversarial_priors", as_the_paper_says, 0.1) for _ in range(2))
+    scores = own.results.scores
+    kept = (scores["weights"] != "l2_eps0.5").to_numpy()
+    draws = scores["value"].to_numpy()[:, None] + np.zeros((1, 500))
+    fewer = worlds.results(scores[kept].reset_index(drop=True), draws[kept])
+    own = type(own)(own.notebook, "", own.outlook, (), (), fewer)
+    absent = dict.fromkeys(NOTEBOOKS, "not run.")
+    both = Found("mini", {(own.notebook, ""): own, (own.notebook, "more"): varied}, absent)
+    entries, judged_too = judge_all(both, RULES), judge_varied(both, RULES)
+    compared_in_both = set(moves(entries, judged_too)["statement"])
+    assert "Upstream classification, top-1: P of L2 eps 1 - L2 eps 0.1" in compared_in_both
+    assert not [says for says in compared_in_both if "0.5" in says or "slope" in says]
+    alone = Found("mini", {(own.notebook, "more"): varied}, absent)
+    (row,) = moved(judge_all(alone, RULES), judge_varied(alone, RULES)).to_dict("records")
+    assert row["statements"] == 0
 
 
 def test_a_variation_that_changes_nothing_says_so():

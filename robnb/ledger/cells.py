@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from robnb import reference
 from robnb.errors import UserError
-from robnb.ledger.found import Found
+from robnb.ledger.found import Chapter, Found
 from robnb.ledger.roles import PRIME
 from robnb.metrics import ALL
 from robnb.names import CATEGORIES
-from robnb.published import PRIME_ARM
+from robnb.published import CASCADE, PRIME_ARM
 from robnb.statistics.measured import Measured
 from robnb.tables import ARM
 from robnb.tables.labels import METRIC_TITLES, REGIME_TITLES, TASK_TITLES
@@ -51,8 +52,8 @@ class Cell:
         category = "" if self.category == ALL else f", {self.category}"
         return f"{TASK_TITLES[self.task, self.metric]}, {METRIC_TITLES[self.metric]}{category}"
 
-    def measured(self, found: Found) -> Measured:
-        """What the store has.
+    def model_in(self, found: Found) -> tuple[Chapter, tuple[str, str]]:
+        """The notebook's results, and what its model is called there.
 
         Raises:
             UserError: the notebook was not run, or has no such model.
@@ -63,6 +64,15 @@ class Cell:
         model = chapter.models.get((self.role, self.arm, self.task, self.regime))
         if model is None:
             raise UserError(f"{self.notebook} has no {self.model} on {self.task}, {self.regime}.")
+        return chapter, model
+
+    def measured(self, found: Found) -> Measured:
+        """What the store has.
+
+        Raises:
+            UserError: as of `model_in`, or no corruption of the category was among the notebook's.
+        """
+        chapter, model = self.model_in(found)
         key = (*model, self.task, self.regime, self.metric, self.category)
         if key not in chapter.rows:
             raise UserError(f"{self.notebook} has no corruption of the category {self.category}.")
@@ -79,6 +89,23 @@ class Cell:
         if self.notebook.startswith("01"):
             return _of_tables_1_and_2(self)
         return _of_tables_4_and_5(self) if self.notebook.startswith("06") else None
+
+
+def check_comparable(cells: Sequence[Cell], found: Found) -> None:
+    """Whether a difference between these cells is one between the models, and not between what was done with them.
+
+    Raises:
+        UserError: two detectors of different kinds, or corrupted scores under different conditions.
+    """
+    there = [(cell, *cell.model_in(found)) for cell in cells]
+    kinds = {CASCADE in weights.split(ARM): cell for cell, _, (_, weights) in there}
+    if len(kinds) > 1:
+        raise UserError(
+            f"the detector of {kinds[True].model} is a Cascade Mask R-CNN, that of {kinds[False].model} none."
+        )
+    under = {chapter.outlook.conditions: cell.notebook for cell, chapter, _ in there if cell.quantity != "P"}
+    if len(under) > 1:
+        raise UserError(f"{' and '.join(under.values())} were not run with the same corruptions and severities.")
 
 
 def _of_tables_1_and_2(cell: Cell) -> float | None:

@@ -52,14 +52,15 @@ def ledger(entries: Sequence[Entry], rules: Rules) -> pd.DataFrame:
 
     Returns:
         ``id``, ``section``, ``claim``, ``paper`` (what it printed, in the same terms), ``measured``, ``verdict``,
-        ``why``.
+        ``why`` (with how the claim was read, where it can be read in more than one way).
     """
     rows = []
     for entry in entries:
         one, verdict = entry.claim, entry.verdict
         said = f"{one.says} (“{one.quote}”)" if one.quote else one.says
-        measured = _measured(entry.outcomes, rules)
-        rows.append((one.id, one.section, said, _paper(entry.outcomes, rules), measured, verdict.verdict, verdict.why))
+        paper, measured = _paper(entry.outcomes, rules), _measured(entry.outcomes, rules)
+        why = f"{verdict.why.rstrip('.')}. {one.note}" if one.note else verdict.why
+        rows.append((one.id, one.section, said, paper, measured, verdict.verdict, why))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 

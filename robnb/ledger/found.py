@@ -60,7 +60,8 @@ class Chapter:
     def models(self) -> dict[tuple[str, str, str, str], tuple[str, str]]:
         """(backbone, weights) of each (role, arm, task, regime), the first where several are of a kind.
 
-        A public Cascade Mask R-CNN is its backbone's detector as any other: what it is compared with is one too.
+        A public Cascade Mask R-CNN is its backbone's detector as any other; a statement about it and another kind
+        of detector is not tested (`robnb.ledger.cells.check_comparable`).
         """
         models = {}
         columns = ["backbone", "weights", "task", "regime"]

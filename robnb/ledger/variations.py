@@ -39,6 +39,8 @@ def by_variation(own: Sequence[Entry], varied: Mapping[str, Sequence[Entry]]) ->
 def moves(own: Sequence[Entry], varied: Mapping[str, Sequence[Entry]]) -> pd.DataFrame:
     """A row for each statement under each variation, where both were measured.
 
+    A variation may have statements that the profile's own parameters have not, such as one about another radius.
+
     Returns:
         ``variation``, ``id``, ``statement``, ``own`` and ``varied`` (its value with either parameters), ``moved``
         (varied - own; all in percentage points) and ``half_width``, that of the 95 % interval with the profile's own.
@@ -48,7 +50,7 @@ def moves(own: Sequence[Entry], varied: Mapping[str, Sequence[Entry]]) -> pd.Dat
     for variation, entries in varied.items():
         for entry in entries:
             for outcome in entry.outcomes:
-                there, now = before[entry.claim.id, outcome.statement.says], outcome.measured
+                there, now = before.get((entry.claim.id, outcome.statement.says)), outcome.measured
                 if there is not None and now is not None:
                     low, high = there.interval()
                     values = (there.value, now.value, now.value - there.value, (high - low) / 2)

@@ -8,7 +8,7 @@ A claim holds when every statement of it does, so:
 - *does not hold*: at least one statement is rejected, one-sided at alpha / 2 divided by the number of statements
   (Bonferroni): the more statements, the likelier one of them would look false by chance.
 - *undecided* otherwise: these test images and trainings do not tell.
-- *not run*: a number is missing, and what is there does not refute the claim.
+- *not run*: a number is missing, or two numbers cannot be compared, and what is there does not refute the claim.
 
 Claims are judged one by one. Among many that are judged so, some verdicts are wrong by chance.
 """
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robnb.errors import UserError
-from robnb.ledger.cells import Cell
+from robnb.ledger.cells import Cell, check_comparable
 from robnb.ledger.found import Found
 from robnb.statistics.measured import Measured, summed
 from robnb.tables import UNDEFINED
@@ -101,6 +101,7 @@ class Verdict:
 def outcome_of(statement: Statement, found: Found, rules: Rules) -> Outcome:
     """Test a statement on what was found."""
     try:
+        check_comparable([cell for _, cell in statement.terms], found)
         measured = summed([(weight, cell.measured(found)) for weight, cell in statement.terms])
     except UserError as error:
         return Outcome(statement, None, lacking=str(error))
@@ -134,8 +135,12 @@ def judged(statements: Sequence[Outcome], rules: Rules) -> Verdict:
         everything = "both" if len(statements) == 2 else f"all {len(statements)}"
         return Verdict(HOLDS, f"{everything} as claimed" if len(statements) > 1 else described(shown[0]))
     closest = max(statements, key=lambda one: one.p_opposite if not math.isnan(one.p_opposite) else math.inf)
-    counted = f"{len(shown)} of {len(statements)} as claimed, the others open; " if len(statements) > 1 else ""
-    return Verdict(UNDECIDED, f"{counted}least clear: {described(closest)}" if counted else described(closest))
+    if len(statements) == 1:
+        return Verdict(UNDECIDED, described(closest))
+    against = sum(one.p_so <= level for one in statements)
+    other_way = f"{against} the other way if tested alone, " if against else ""
+    counted = f"{len(shown)} of {len(statements)} as claimed, {other_way}the others open"
+    return Verdict(UNDECIDED, f"{counted}; least clear: {described(closest)}")
 
 
 def described(one: Outcome) -> str:

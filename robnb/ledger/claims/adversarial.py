@@ -11,31 +11,30 @@ from robnb.ledger.roles import eps_of, l2, role_of
 from robnb.ledger.verdicts import ABOVE, BELOW, Statement
 
 
-def _radii(found: Found) -> list[str]:
+def _radii(found: Found) -> list[float]:
     """The roles of the study's radii above 0, from the smallest; the paper has no eps 0."""
     chapter = found.chapters.get((EPS, ""))
     if chapter is None:
         return []
     names = set(chapter.results.summary[["backbone", "weights"]].itertuples(index=False, name=None))
     radii = {eps_of(role) for backbone, weights in names if (role := role_of(backbone, weights))}
-    return [l2(eps) for eps in sorted(eps for eps in radii if eps)]
+    return sorted(eps for eps in radii if eps)
 
 
 def _along(found: Found, cell: Callable[[str], Cell], expected: str) -> list[Statement]:
     """That a number goes one way with the radius, and that each larger radius lies on that side of the smallest."""
-    roles = _radii(found)
-    if len(roles) < 2:
+    cells = {eps: cell(l2(eps)) for eps in _radii(found)}
+    if len(cells) < 2:
         return []
-    smallest, *larger = (cell(role) for role in roles)
-    return [trend([smallest, *larger], "radius", expected), *(compared(one, smallest, expected) for one in larger)]
+    smallest, *larger = cells.values()
+    return [trend(cells, "radius", expected), *(compared(one, smallest, expected) for one in larger)]
 
 
 def _clean_falls(found: Found) -> list[Statement]:
-    roles = _radii(found)
-    several = len(roles) > 1
-    return [
-        trend([transferred(EPS, role, scored, "P") for role in roles], "radius", BELOW) for scored in TWO if several
-    ]
+    radii = _radii(found)
+    if len(radii) < 2:
+        return []
+    return [trend({eps: transferred(EPS, l2(eps), scored, "P") for eps in radii}, "radius", BELOW) for scored in TWO]
 
 
 CLAIMS = (

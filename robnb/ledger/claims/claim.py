@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from robnb.ledger.cells import Cell
@@ -80,13 +80,19 @@ def compared(one: Cell, other: Cell, expected: str) -> Statement:
     return Statement(said, ((1.0, one), (-1.0, other)), expected)
 
 
-def trend(cells: Sequence[Cell], along: str, expected: str) -> Statement:
-    """That the least-squares slope of a number over the positions 0, 1, 2, ... of some models lies below or above 0."""
+def trend(cells: Mapping[float, Cell], along: str, expected: str) -> Statement:
+    """That the least-squares slope of a number over the positions 0, 1, 2, ... of some models lies below or above 0.
+
+    Args:
+        cells: by what the models differ in, in its order.
+        along: what that is.
+    """
     middle = (len(cells) - 1) / 2
     spread = sum((place - middle) ** 2 for place in range(len(cells)))
     weights = [(place - middle) / spread for place in range(len(cells))]
-    said = f"{cells[0].where}: slope of {cells[0].quantity} from one {along} to the next"
-    return Statement(said, tuple(zip(weights, cells, strict=True)), expected)
+    first, steps = next(iter(cells.values())), ", ".join(f"{step:g}" for step in cells)
+    said = f"{first.where}: slope of {first.quantity} from one {along} to the next ({steps})"
+    return Statement(said, tuple(zip(weights, cells.values(), strict=True)), expected)
 
 
 def gained(one: Cell, baseline: str) -> tuple[tuple[float, Cell], ...]:

@@ -13,11 +13,11 @@ _BOX, _MIOU = TWO
 _FOUR = (REGULAR, DEEPAUG, PRIME, TINY)
 
 
-def _by_rate(found: Found, scored: tuple[str, str], quantity: str) -> list[Cell]:
+def _by_rate(found: Found, scored: tuple[str, str], quantity: str) -> dict[float, Cell]:
     """The PRIME backbone's cells with each learning rate, from the smallest."""
     chapter = found.chapters.get((RATE, ""))
     rates = sorted(chapter.outlook.learning_rates.get(scored[0], [])) if chapter else []
-    return [transferred(RATE, PRIME, scored, quantity, arm=f"lr {rate:g}") for rate in rates]
+    return {rate: transferred(RATE, PRIME, scored, quantity, arm=f"lr {rate:g}") for rate in rates}
 
 
 def _rises(found: Found, places: tuple[tuple[str, str], ...], quantity: str) -> list[Statement]:
