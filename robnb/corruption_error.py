@@ -12,11 +12,10 @@ or knows a model.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from robnb.errors import UserError
-from robnb.metrics import require_grid
+from robnb.metrics import DECIMALS, require_grid
 from robnb.names import CLEAN
 
 #: What identifies a classifier here; the baseline is looked up within the same task and regime.
@@ -61,8 +60,8 @@ def _of_one(top1: pd.DataFrame, baseline: tuple[str, str]) -> pd.DataFrame:
     summed, reference = _summed(errors), _summed(of_baseline.to_frame().T).iloc[0]
     above_clean = _summed(errors.sub(errors[CLEAN, 0], axis=0))
     reference_above = _summed((of_baseline - of_baseline[CLEAN, 0]).to_frame().T).iloc[0]
-    of_corruption = 100 * summed / reference.where(reference > 0, np.nan)
-    relative = 100 * above_clean / reference_above.where(reference_above > 0, np.nan)
+    of_corruption = 100 * summed / reference.where(reference.round(DECIMALS) > 0)
+    relative = 100 * above_clean / reference_above.where(reference_above.round(DECIMALS) > 0)
     means = {"mCE": of_corruption.mean(axis=1, skipna=False), "relative_mCE": relative.mean(axis=1, skipna=False)}
     return pd.concat([pd.DataFrame(means), of_corruption], axis=1).rename_axis(columns=None).reset_index()
 

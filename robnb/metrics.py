@@ -25,6 +25,8 @@ from robnb.names import CATEGORIES, CLEAN
 SCORED = ["backbone", "weights", "task", "regime", "metric", "seed"]
 #: The columns of the long results table.
 COLUMNS = [*SCORED, "corruption", "severity", "replicate", "value", "n_images"]
+#: Decimals to which two means of the same numbers agree, whatever order they were summed in: beyond, nothing differs.
+DECIMALS = 9
 #: The category name under which `summarise` gives the mean over all corruptions.
 ALL = "all"
 

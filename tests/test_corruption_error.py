@@ -79,6 +79,22 @@ def test_next_to_a_faultless_baseline_it_is_undefined():
     assert model["snow"] == pytest.approx(50)
 
 
+def test_rounding_is_no_error_of_the_baseline():
+    """Draws of one error below, at and above that of clean images cost nothing on average, and 1e-14 in floats."""
+    for right in range(1, 60):
+        clean = 100 * right / 60
+        around = [100 * (right + by) / 60 for by in (-1, 0, 1)]
+        draws = [
+            rows(BASE, {("clean", 0): 100 - clean, ("fog", 1): 100 - value} if k == 0 else {("fog", 1): 100 - value},
+                 replicate=k)
+            for k, value in enumerate(around)
+        ]  # fmt: skip
+        errors = {("clean", 0): 10, ("fog", 1): 20}
+        others = [rows(MODEL, errors if k == 0 else {("fog", 1): 20}, replicate=k) for k in range(3)]
+        found = corruption_error(frame(*draws, *others), baseline=BASE).set_index("backbone")
+        assert np.isnan(found.loc["res", "relative_mCE"]), right
+
+
 @pytest.mark.parametrize(
     ("scores", "sentence"),
     [

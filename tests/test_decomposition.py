@@ -88,6 +88,13 @@ def test_what_was_not_varied_is_unknown_and_noise_is_the_images():
     assert found.loc[TEST_IMAGES, "deviation"] == pytest.approx(expected, rel=0.03)
 
 
+def test_of_one_model_no_interaction_is_known():
+    table = scores(lambda b, c, s, k: 10 + 5 * CORRUPTIONS.index(c))
+    found = shares(table[table["backbone"] == "a"])
+    assert found.loc[["backbone", "backbone x corruption"], "share"].isna().all()
+    assert found.loc["corruption", "share"] == pytest.approx(100)
+
+
 def test_a_model_without_a_drop_is_left_out():
     draw = np.random.default_rng(7)
     table = scores(lambda *cell: draw.uniform(0, 60))

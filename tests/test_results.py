@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
+import imperfect
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.stats
+import swept
 
 from robnb.corruptions import Condition
 from robnb.errors import UserError
@@ -21,6 +24,7 @@ from robnb.statistics import Results
 from robnb.statistics.draws import BootstrapSpec
 from robnb.statistics.metric_draws import METRIC_DRAWS
 from robnb.statistics.quantities import MODEL, QUANTITIES
+from robnb.statistics.variance import across_seeds
 from robnb.store import Store
 
 GRID = [(CLEAN, 0), ("gaussian_noise", 1), ("gaussian_noise", 3), ("fog", 1), ("pixelate", 2)]
@@ -290,8 +294,42 @@ def test_variance_has_a_row_per_model_and_quantity_and_nan_where_there_is_one_on
     several = classification(seeds=(0, 1), replicates=3)
     single = classification(regime="full_network")
     variance = Results.of([several, single], GRID, resamples=200).variance()
-    assert list(variance) == [*MODEL, "seeds", "quantity", "images", "corruptions", "training"]
+    assert list(variance) == [*MODEL, "seeds", "replicates", "quantity", "images", "corruptions", "training"]
     assert len(variance) == 4 * 2
     assert (variance.query("regime == 'fixed_feature'")[["images", "corruptions", "training"]] > 0).all(axis=None)
     assert variance.query("regime == 'full_network'")[["corruptions", "training"]].isna().all(axis=None)
     assert (variance["images"] > 0).all()
+    assert variance.groupby("regime")["replicates"].unique().explode().to_dict() == dict.fromkeys(
+        ("fixed_feature", "full_network"), 3
+    )
+
+
+def test_a_training_that_learnt_nothing_leaves_the_drop_without_a_deviation():
+    """As it leaves it without a mean: two of three trainings are not three."""
+    clean, corrupted = {0: 80.0, 1: 70.0, 2: 0.0}, {0: 40.0, 1: 20.0, 2: 0.0}
+    rows = [
+        ("a", "b", "detection", "full_network", "box_AP", seed, corruption, severity, 0, values[seed], 50)
+        for seed in (0, 1, 2)
+        for corruption, severity, values in ((CLEAN, 0, clean), ("fog", 1, corrupted))
+    ]
+    (found,) = across_seeds(pd.DataFrame(rows, columns=COLUMNS)).to_dict("records")
+    assert found["mPC"] == pytest.approx(20) and math.isnan(found["drop"])
+
+
+@pytest.mark.parametrize("task", ["upstream", "detection"])
+def test_results_that_changed_under_their_key_have_draws_of_their_own(task, tmp_path):
+    """Trained again, and its sweep deleted as `changed` asks: the intervals are those that a new store would give."""
+
+    def never(sample, draws):
+        said = imperfect.PREDICTIONS[task](sample, draws)
+        return said[::-1].copy() if task == "upstream" else replace(said, scores=said.scores * 0)
+
+    data, store = swept.small_world(tmp_path / "world")[task], Store(tmp_path / "store")
+    grid = [(CLEAN, 0), ("fog", 1)]
+    Results.of([swept.swept(data, store, grid)], grid, resamples=100, store=store)
+    shutil.rmtree(store.root / "sweep")
+    again = Results.of([swept.swept(data, store, grid, never)], grid, resamples=100, store=store)
+    fresh = Store(tmp_path / "fresh")
+    expected = Results.of([swept.swept(data, fresh, grid, never)], grid, resamples=100, store=fresh)
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(again.draws[name], expected.draws[name])

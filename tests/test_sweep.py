@@ -382,3 +382,16 @@ def test_a_shard_file_that_is_not_what_was_written_is_found_by_its_name(tmp_path
     with pytest.raises(UserError, match="is damaged or gone; run again"):
         shards.read(tmp_path, 0)
     assert shards.whole(tmp_path) == {0: first}
+
+
+def test_of_a_shard_that_was_computed_twice_one_counts(tmp_path, evaluations):
+    """By two processes whose processors round differently: both files are whole."""
+    table = evaluations["upstream"].per_image(evaluations["upstream"].models[0], Condition("fog", 1))
+    both = sorted(shards.write(tmp_path, 3, [part]) for part in (table, table[::-1]))
+    before = shards.digest(tmp_path)
+    assert len(set(both)) == 2 and shards.files(tmp_path) == both[:1]
+    assert shards.read(tmp_path, 0).num_rows == table.num_rows
+    assert shards.whole(tmp_path) == {3: both[0]} and not both[1].exists()
+    assert shards.digest(tmp_path) == before
+    shards.write(tmp_path, 4, [table])
+    assert shards.digest(tmp_path) != before

@@ -209,6 +209,8 @@ def test_equal_drops_share_a_rank_and_an_undefined_one_has_none():
     rows = [summary_rows(model, "upstream", "top1", p, {"noise": drop}) for model, (p, drop) in models.items()]
     ranks = tables.rank_table(pd.DataFrame([*chain(*rows)]))["upstream top1 rank"]
     assert ranks.tolist()[:3] == [1, 1, 3] and ranks.isna().tolist() == [False, False, False, True]
+    rounded = [{**row, "drop": row["drop"] + 1e-14 * (row["weights"] == "regular")} for row in chain(*rows)]
+    assert tables.rank_table(pd.DataFrame(rounded))["upstream top1 rank"].tolist()[:2] == [1, 1], "summed otherwise"
 
 
 TAUS = frames.agreement([
@@ -239,9 +241,12 @@ def test_the_papers_question_gets_a_computed_answer():
 def test_what_was_not_varied_is_unknown_and_not_zero():
     row = {"backbone": "resnet_mini", "weights": "regular", "task": "detection", "regime": "fixed_feature"}
     row |= {"metric": "box_AP", "seeds": 2, "quantity": "drop", "images": 1.234, "training": 0.5, "corruptions": np.nan}
-    (shown,) = tables.variance_table(pd.DataFrame([row])).to_dict("records")
+    row["replicates"] = 1
+    nothing = row | {"seeds": 3, "replicates": 2, "images": np.nan, "training": np.nan}
+    shown, undefined = tables.variance_table(pd.DataFrame([row, nothing])).to_dict("records")
     assert (shown["model"], shown["images"], shown["training"]) == ("Regular", "1.23", "0.50")
     assert shown["corruptions"] == "one draw only"
+    assert {undefined[source] for source in ("images", "corruptions", "training")} == {"undefined"}, "P is 0"
 
 
 # What is there of a grid

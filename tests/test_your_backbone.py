@@ -44,6 +44,11 @@ def test_where_the_interval_holds_zero_either_may_be_ahead(bounds):
     assert (row["best"], row["worst"]) == (1, 4) and row["less"] == row["more"] == [] and len(row["open"]) == 3
 
 
+def test_an_equal_drop_shares_the_place():
+    (row,) = standing(dict.fromkeys(OTHERS, (-1e-14, -1.0, 1.0))).to_dict("records")
+    assert row["place"] == 1, "summed in another order"
+
+
 def test_the_place_for_reading():
     shown = tables.standing_table(standing(TOLD))
     assert shown.loc[("PRIME", "Detection, box AP")].tolist() == [

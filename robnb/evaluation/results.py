@@ -74,9 +74,12 @@ class Evaluation:
         return pd.DataFrame(rows)
 
     def key_of(self, model: TrainedModel, condition: Condition, replicate: int = 0) -> str:
-        """Identifies a model's per-image results under a condition."""
+        """Identifies a model's per-image results under a condition, by their content too.
+
+        A model that was trained again goes under its old key, and its images may be scored again under theirs.
+        """
         spec = self.asked.spec(model, self._panel(condition, replicate))
-        return f"{spec.key} {condition.corruption} {condition.severity}"
+        return f"{spec.key} {shards.digest(self.store.folder(spec))} {condition.corruption} {condition.severity}"
 
     def sha256(self, model: TrainedModel, condition: Condition, replicate: int = 0) -> str:
         """Of the file of the weights that a model was scored with."""

@@ -21,7 +21,9 @@ from robnb.errors import UserError
 
 
 def write(folder: Path, number: int, tables: Sequence[pa.Table]) -> Path:
-    """Write a shard, a table for each condition; what was there under its number is replaced.
+    """Write a shard, a table for each condition.
+
+    Two processes may compute one shard, and differ in rounding: then both files stay, and `files` has the first.
 
     Raises:
         OSError: it cannot be written (a full disk, the folder gone); nothing is left behind.
@@ -46,16 +48,24 @@ def write(folder: Path, number: int, tables: Sequence[pa.Table]) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    """The shards in a folder, in the order of their images."""
-    return sorted(folder.glob("*.parquet"))
+    """The shards in a folder, one file for each number, in the order of their images."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        found.setdefault(path.stem.partition("-")[0], path)
+    return list(found.values())
+
+
+def digest(folder: Path) -> str:
+    """Identifies the content of all shards of a folder; only their names are read."""
+    return _hash("".join(path.name for path in files(folder)).encode())
 
 
 def whole(folder: Path) -> dict[int, Path]:
-    """Number -> file of the shards in a folder whose content is what was written; others are deleted."""
+    """Number -> file of the shards in a folder whose content is what was written, one for each; others are deleted."""
     found: dict[int, Path] = {}
-    for path in files(folder):
-        number, _, digest = path.stem.partition("-")
-        if not number.isdecimal() or _hash(path.read_bytes()) != digest:
+    for path in sorted(folder.glob("*.parquet")):
+        number, _, content = path.stem.partition("-")
+        if not number.isdecimal() or int(number) in found or _hash(path.read_bytes()) != content:
             path.unlink()
         else:
             found[int(number)] = path

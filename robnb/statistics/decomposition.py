@@ -81,6 +81,7 @@ def _variances(cells: pd.DataFrame) -> tuple[dict[str, float], float]:
         "backbone": table["model"].nunique(), "corruption": table["corruption"].nunique(),
         "severity": table["severity"].nunique(), "training": table["seed"].nunique(),
     }  # fmt: skip
+    levels["backbone x corruption"] = min(levels["backbone"], levels["corruption"])
     found = {
         name: float(np.square(effect).mean()) if levels.get(name, 2) > 1 else np.nan for name, effect in effects.items()
     }

@@ -24,7 +24,7 @@ class BootstrapSpec(Spec):
     """One metric of one model under one condition and replicate, on every resample.
 
     Attributes:
-        results: key of the per-image results.
+        results: key of the per-image results, and what they are.
         data, images: fingerprint and size of the test set.
         resamples, seed: of the bootstrap.
     """
@@ -54,7 +54,7 @@ class Evaluated(Protocol):
         ...
 
     def key_of(self, model: Any, condition: Condition, replicate: int = 0) -> str:
-        """Identifies those rows."""
+        """Identifies those rows, by their content too."""
         ...
 
 

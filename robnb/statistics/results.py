@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from robnb.errors import UserError
-from robnb.metrics import ALL, require_grid
+from robnb.metrics import ALL, DECIMALS, require_grid
 from robnb.statistics.agreement import tau_b
 from robnb.statistics.draws import Evaluated, draws_of
 from robnb.statistics.quantities import BOUNDS, MODEL, QUANTITIES, quantities
@@ -21,7 +21,7 @@ from robnb.store import Store
 Model = tuple[str, str]
 _WHERE = ["task", "regime", "metric"]
 _UPSTREAM = {"task": "upstream", "metric": "top1"}
-_DECIMALS = 4  # draws are kept as float32: drops that differ by less than this, in percentage points, are a tie
+_DRAWN_DECIMALS = 4  # draws are kept as float32: drops that differ by less than this, in percentage points, are a tie
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class Results:
             models = {row: (b, w) for row, b, w in zip(group.index, group["backbone"], group["weights"], strict=True)}
             here = [row for row, model in models.items() if model in upstream and defined[row]]
             there = [upstream[models[row]] for row in here]
-            points = self.summary["drop"].to_numpy()[:, None].round(9)
-            draws = self.draws["drop"].round(_DECIMALS)
+            points = self.summary["drop"].to_numpy()[:, None].round(DECIMALS)
+            draws = self.draws["drop"].round(_DRAWN_DECIMALS)
             (low,), (high,) = percentiles(tau_b(draws[there], draws[here])[None])
             rows.append((*where, len(here), *tau_b(points[there], points[here]), low, high))
         return pd.DataFrame(rows, columns=[*_WHERE, "models", "tau", "low", "high"])
@@ -148,13 +148,13 @@ class Results:
         """Where the uncertainty of the overall mPC and drop comes from, as standard deviations in percentage points.
 
         Returns:
-            One row per model, metric and ``quantity`` ("mPC", "drop"), with ``seeds`` and
+            One row per model, metric and ``quantity`` ("mPC", "drop"), with ``seeds``, ``replicates`` and
 
             - ``images``: over bootstrap resamples of the test images, for the averages in ``summary``;
             - ``corruptions``: over corruption draws (replicates), each alone on the same images;
             - ``training``: over training seeds, each alone on the same images.
 
-            The last two are for *one* draw and *one* seed, and NaN where there is no second.
+            The last two are for *one* draw and *one* seed, and NaN where there is no second, or where one is NaN.
         """
         overall = self.summary[self.summary["category"] == ALL]
         replicates, seeds = across_replicates(self.scores), across_seeds(self.scores)
@@ -162,6 +162,7 @@ class Results:
         parts = []
         for quantity in VARIED:
             part = overall[[*MODEL, "seeds"]].assign(
+                replicates=int(self.scores["replicate"].max()) + 1,
                 quantity=quantity,
                 images=deviation(self.draws[quantity][overall.index]),
                 corruptions=replicates[quantity].reindex(models).to_numpy(),

@@ -12,7 +12,9 @@ VARIED = ("mPC", "drop")
 
 
 def across_replicates(scores: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviation (n - 1) of mPC and drop over corruption draws, indexed by `MODEL`; NaN with one draw only.
+    """Standard deviation (n - 1) of mPC and drop over corruption draws, indexed by `MODEL`.
+
+    NaN with one draw only, and where one of several has no drop.
 
     The quantity is computed for each replicate alone, with the same clean score and averaged over training seeds. So
     this is how much a result from *one* draw of the corruptions moves; a mean over R replicates moves 1 / sqrt(R) of
@@ -24,7 +26,9 @@ def across_replicates(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviation (n - 1) of mPC and drop over training seeds, indexed by `MODEL`; NaN with one seed only.
+    """Standard deviation (n - 1) of mPC and drop over training seeds, indexed by `MODEL`.
+
+    NaN with one seed only, and where one of several has no drop.
 
     The quantity is computed for each seed alone, averaged over replicates. Like `across_replicates`, it is that of one
     training. Both are over the same test images, so neither contains what another test set would change.
@@ -39,4 +43,5 @@ def _spread(parts: list[pd.DataFrame]) -> pd.DataFrame:
         values = {name: of_part.values[name][:, 0] for name in VARIED}
         frames.append(of_part.rows.assign(**values))
     every = pd.concat(frames)
-    return every[every["category"] == ALL].groupby(MODEL, sort=False)[list(VARIED)].std(ddof=1)
+    overall = every[every["category"] == ALL].groupby(MODEL, sort=False)[list(VARIED)]
+    return overall.agg(lambda values: values.std(ddof=1, skipna=False))

@@ -153,8 +153,10 @@ def variance_table(variance: pd.DataFrame) -> pd.DataFrame:
 
     Takes the variance of `robnb.statistics.Results`. What was not varied says so: it is unknown, not zero.
     """
-    once = {"images": UNDEFINED, "corruptions": "one draw only", "training": "one training only"}
-    shown = with_labels(variance).drop(columns=["backbone", "weights"])
-    for source, said in once.items():
-        shown[source] = [said if pd.isna(value) else f"{value:.2f}" for value in shown[source]]
+    shown = with_labels(variance).drop(columns=["backbone", "weights", "replicates"])
+    once = {"corruptions": ("replicates", "one draw only"), "training": ("seeds", "one training only")}
+    for source in ("images", "corruptions", "training"):
+        shown[source] = shown[source].map("{:.2f}".format).where(shown[source].notna(), UNDEFINED)
+    for source, (count, said) in once.items():
+        shown[source] = shown[source].mask(variance[count] == 1, said)
     return shown

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from robnb.metrics import ALL
+from robnb.metrics import ALL, DECIMALS
 from robnb.names import CATEGORIES, CLEAN
 from robnb.tables.labels import ARM, several_regimes, with_labels
 
@@ -70,7 +70,7 @@ def rank_table(summary: pd.DataFrame) -> pd.DataFrame:
         of_model = rows.set_index("model")
         for column in with_bounds(["drop"]):
             ranked[column.replace("drop", name)] = of_model[column]
-        ranked[f"{name} rank"] = of_model["drop"].rank(method="min").astype("Int64")
+        ranked[f"{name} rank"] = of_model["drop"].round(DECIMALS).rank(method="min").astype("Int64")
     return pd.DataFrame(ranked).reindex(labelled["model"].unique())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from robnb.errors import UserError
-from robnb.metrics import ALL
+from robnb.metrics import ALL, DECIMALS
 from robnb.tables.labels import name, several_regimes, title, with_labels
 from robnb.tables.scores import UNDEFINED, cell
 
@@ -75,7 +75,7 @@ def standing(summary: pd.DataFrame, differences: pd.DataFrame, model: tuple[str,
         rows.append({
             "model": name(model, summary),
             **{key: own[key] for key in (*_SCORED_TASK, "drop", "drop_low", "drop_high")},
-            "place": np.nan if np.isnan(own["drop"]) else 1 + int((others["difference"] < 0).sum()),
+            "place": np.nan if np.isnan(own["drop"]) else 1 + int((others["difference"].round(DECIMALS) < 0).sum()),
             "best": 1 + int(more.sum()),
             "worst": 1 + len(others) - int(less.sum()),
             "of": 1 + len(others),
