@@ -103,25 +103,29 @@ def test_a_full_disk_is_said_clearly(tmp_path):
 def test_two_processes_do_the_work_once(tmp_path):
     """The second waits for the first and then finds it finished; a killed holder does not block the next."""
     code = f"""
-import sys, time
+import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from test_store import Store, Work
 with Store({str(tmp_path)!r}).work(Work()) as folder:
     if folder is not None:
         print("working", flush=True)
-        time.sleep(float(sys.argv[1]))
+        sys.stdin.readline()
 """
 
-    def start(seconds: float) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", code, str(seconds)], stdout=subprocess.PIPE, text=True)
+    def start() -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
 
-    killed = start(60)
+    killed = start()
     assert killed.stdout.readline() == "working\n"
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    first = start(1)
+    first = start()
     assert first.stdout.readline() == "working\n"
-    second = start(0)
-    assert second.communicate()[0] == ""
-    assert first.wait() == second.wait() == 0
+    second = start()
+    assert second.stdout.readline().startswith("waiting for another run")
+    first.communicate("enough\n", timeout=60)
+    assert second.communicate(timeout=60)[0] == ""
+    assert first.returncode == second.returncode == 0
     assert Store(tmp_path).has(Work())
