@@ -315,22 +315,28 @@ def test_the_journal_knows_what_a_result_depends_on(tmp_path, monkeypatch):
     first, last = entries()
     first.job.folder.mkdir(parents=True)
     kept = journal.Journal(tmp_path)
-    kept.note(first)
+    kept.note(first, kept.state(first))
     assert not kept.has(first), "there is no executed notebook"
     for entry in (first, last):
         entry.job.folder.mkdir(parents=True, exist_ok=True)
         (entry.job.folder / f"{entry.name}.ipynb").touch()
-    kept.note(last)
+    kept.note(last, kept.state(last))
     assert journal.Journal(tmp_path).has(first) and journal.Journal(tmp_path).has(last)
     assert not kept.has(entries(steps=5)[0])
+    before = kept.state(first)
     make(tmp_path, "01_fine", "print(2)")
     assert not kept.has(first)
-    kept.note(first)
+    kept.note(first, before)
+    assert not kept.has(first), "it was edited while it ran"
+    kept.note(first, kept.state(first))
     assert kept.has(first) and not kept.has(last), "it read what has been made again"
     monkeypatch.setattr(journal, "sources", lambda: "other")
     assert not journal.Journal(tmp_path).has(first)
     (tmp_path / ".all.json").write_text("{")
     assert not journal.Journal(tmp_path).has(first)
+    (tmp_path / ".all.part").mkdir()  # a journal that cannot be written
+    kept.note(first, kept.state(first))
+    assert kept.has(first) and (tmp_path / ".all.json").read_text() == "{"
 
 
 class Terminal(io.StringIO):

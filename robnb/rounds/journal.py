@@ -5,6 +5,7 @@ The store keeps finished work anyway; this saves reading it, and a notebook that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -39,20 +40,22 @@ class Journal:
         What comes after all others counts only while these are the same: it has read them.
         """
         there = (entry.job.folder / f"{entry.job.source.stem}.ipynb").is_file()
-        return there and self._finished.get(entry.name, {}).get("of") == self._of(entry)
+        return there and self._finished.get(entry.name, {}).get("of") == self.state(entry)
 
-    def note(self, entry: Entry) -> None:
-        """It has finished."""
-        self._finished[entry.name] = {"of": self._of(entry), "ended": time.time(), "after_all": entry.after_all}
+    def note(self, entry: Entry, state: str) -> None:
+        """It has finished, and is of this `state`: the one when it began, whatever has been edited meanwhile."""
+        self._finished[entry.name] = {"of": state, "ended": time.time(), "after_all": entry.after_all}
         unfinished = self._path.with_suffix(".part")
-        unfinished.write_text(json.dumps(self._finished, indent=1) + "\n")
-        unfinished.replace(self._path)
+        with contextlib.suppress(OSError):  # a full disk ends the notebook that needs it, and no other
+            unfinished.write_text(json.dumps(self._finished, indent=1) + "\n")
+            unfinished.replace(self._path)
 
     def remove(self) -> None:
         """The round is complete: the next one executes everything."""
         self._path.unlink(missing_ok=True)
 
-    def _of(self, entry: Entry) -> str:
+    def state(self, entry: Entry) -> str:
+        """A hash of what its result depends on, as it is now."""
         read = {name: was["ended"] for name, was in self._finished.items() if not was["after_all"]}
         source = entry.job.source.read_text(encoding="utf-8")
         return _hash([self._sources, source, entry.job.parameters, read if entry.after_all else {}])

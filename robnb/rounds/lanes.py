@@ -53,12 +53,15 @@ class Lane:
     """A notebook that is being executed.
 
     Args:
+        state: what its result depends on, as `Journal.state` gives it.
         events: gets (this lane, what it says) for each line, and (this lane, None) when its process ends.
         environment: of the process.
     """
 
-    def __init__(self, entry: Entry, timeout: int | None, events: queue.Queue, environment: dict[str, str]) -> None:
-        self.entry = entry
+    def __init__(
+        self, entry: Entry, state: str, timeout: int | None, events: queue.Queue, environment: dict[str, str]
+    ) -> None:
+        self.entry, self.state = entry, state
         self._started = time.monotonic()
         self._said: dict[str, object] = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process does
@@ -128,11 +131,11 @@ def execute(
                     display.ended(entry.name, "read from before")
                     outcomes.append(Outcome(entry, "read from before"))
                     continue
-                running.add(Lane(entry, timeout, events, environment))
+                running.add(Lane(entry, journal.state(entry), timeout, events, environment))
                 display.started(entry.name)
             if running and (ended := _ended(events, display)):
                 running.remove(ended)
-                outcomes.append(_noted(ended.outcome(), journal, display))
+                outcomes.append(_noted(ended, journal, display))
         return outcomes
     finally:
         for lane in running:
@@ -159,9 +162,10 @@ def _ended(events: queue.Queue, display: Display) -> Lane | None:
     return None
 
 
-def _noted(outcome: Outcome, journal: Journal, display: Display) -> Outcome:
+def _noted(ended: Lane, journal: Journal, display: Display) -> Outcome:
+    outcome = ended.outcome()
     if outcome.how == "finished":
-        journal.note(outcome.entry)
+        journal.note(outcome.entry, ended.state)
         display.ended(outcome.entry.name, "finished")
     else:
         display.ended(outcome.entry.name, f"failed: {outcome.says.splitlines()[-1]}")
