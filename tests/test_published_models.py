@@ -11,7 +11,7 @@ from robnb.assets import DataSet, Trained
 from robnb.errors import UserError
 from robnb.models.released import load_released
 from robnb.parameters import notebook_parameters
-from robnb.published import AUTHORS, file_key, trained_assets
+from robnb.published import AUTHORS, file_key, paper_name, trained_assets
 from robnb.runner import load_parameters
 from robnb.study import Study
 from robnb.tables import with_labels
@@ -83,6 +83,20 @@ def test_every_paper_notebook_stops_at_once_with_its_list(path, tmp_path):
             assert str(settings.places.path(asset, file)) in sentence
         assert asset.name in sentence.split("get them with")[1]
     assert "\n" not in sentence and not list(tmp_path.iterdir())
+
+
+def test_every_published_size_stands_for_a_transfer(tmp_path):
+    """Section 5 of the paper: a model that is listed and started elsewhere would be trained anew without a word."""
+    parameters = notebook_parameters(ROOT / "notebooks" / "03_model_size.py")
+    parameters |= load_parameters("03_model_size", "paper", ROOT / "params")
+    settings = Study.from_notebook(
+        "03_model_size", {**parameters, "data_root": str(tmp_path), "outputs": str(tmp_path)}
+    )
+    assert len(settings.shelf.trained) == 8
+    for asset in settings.shelf.trained:
+        backbone = str(paper_name(asset))
+        assert backbone in settings.backbones
+        assert settings.shelf.same_transfer(backbone, asset.regime, asset.task, prime=False) is asset
 
 
 def test_the_overview_has_every_asset_once_with_its_notebooks(tmp_path):
