@@ -85,7 +85,8 @@ CorruptionBrowser({task: study.tasks[task] for task in look_at}, study.seed, stu
 # ## Every corruption at every severity
 #
 # One image, a corruption to a column, milder at the top. These are exactly the pixels that a model is scored on with
-# this seed: they are made from the same key.
+# this seed: they are made from the same key. (With `variant: as_released` models are scored on the same draws on images
+# whose red and blue are exchanged, as in the authors' code.)
 
 # %%
 every = conditions(corruptions, severities)[1:]

@@ -135,7 +135,8 @@ plots.save(plots.samples(segmentation_test), study.folder, "segmentation_samples
 #
 # The corruptions of ImageNet-C in four categories (noise, blur, weather, digital) act on the test image at its
 # original size, before any resizing. Their random draws depend on the image's name, the corruption, the severity and
-# the seed, and on nothing else: every backbone sees exactly these pixels.
+# the seed, and on nothing else: every backbone sees exactly these pixels. (With `variant: as_released` they are the
+# same draws on an image whose red and blue are exchanged, as the authors' code corrupts it.)
 
 # %%
 grid = plots.corruption_grid(detection_test[0], study.conditions, study.seed, study.engine)
@@ -161,9 +162,10 @@ tables.show(upstream_table, study.folder, "upstream")
 # %% [markdown]
 # ## Downstream: only the head learns
 #
-# Mask R-CNN and UperNet from mmdet's and mmsegmentation's own configs. The backbone is frozen in full: no weight, no
-# BatchNorm statistic and no relative-position table changes, and drop-path is off. (The paper's released configs
-# freeze less than that for some models; that difference is a study of its own.)
+# Mask R-CNN and UperNet from mmdet's and mmsegmentation's own configs. With `variant: corrected` the backbone is frozen
+# in full: no weight, no BatchNorm statistic and no relative-position table changes, and drop-path is off. The paper's
+# released configs, which `variant: as_released` follows, freeze less than that for some models; that difference is a
+# study of its own.
 
 # %%
 detectors = study.transfer(backbones_trained, "fixed_feature", "detection")

@@ -140,8 +140,10 @@ evaluations = [study.evaluate(backbones_trained)]
 # %% [markdown]
 # ## Downstream: every weight learns
 #
-# The same models and schedules as with the frozen backbone. Only ResNet's BatchNorm statistics stay as pretrained in
-# the detector and the segmentor, which is mmdet's standard for small batches; their scales and shifts are trained.
+# The same models and schedules as with the frozen backbone. With `variant: corrected` only ResNet's BatchNorm
+# statistics stay as pretrained in the detector and the segmentor, which is mmdet's standard for small batches; their
+# scales and shifts are trained. (`as_released` keeps the stem frozen in the detector, and lets the segmentor's
+# statistics follow.)
 
 # %%
 for task in ("detection", "segmentation", "classification"):

@@ -124,8 +124,9 @@ evaluations = [study.evaluate(backbones_there)]
 # ## Downstream
 #
 # Every weight learns. The paper's own figure very probably scores models that others had trained and published; with
-# `trained` this notebook scores the same files instead of training. For Base on COCO only a Cascade Mask R-CNN is
-# public: another detector, so its box AP and mask AP are not those of the others' Mask R-CNN.
+# `trained` this notebook scores the same files instead of training. On COCO some of them are Cascade Mask R-CNNs
+# (Base's always is), and say so in their name: another detector, whose box AP and mask AP are not to be compared with
+# those of a Mask R-CNN.
 
 # %%
 for task in ("detection", "segmentation"):
@@ -157,20 +158,20 @@ tables.show(tables.with_intervals(tables.rank_table(results.summary)), study.fol
 # %% [markdown]
 # ## What we find
 #
-# Each model against the first of its task (the smallest) on the same images: the difference of the drops, with the
-# interval of the *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One
+# Each model against the first of its task on the same images: the difference of the drops, with the interval of the
+# *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One
 # interval in twenty misses the truth by chance, so a single category that stands out among many is not yet a finding.
 
 # %%
 differences = []
 for evaluation in evaluations:
-    smallest = evaluation.models[0].called
+    first = evaluation.models[0].called
     of_task = study.results([evaluation])
-    differences.append(of_task.differences(smallest))
-    shown = plots.differences(differences[-1], smallest)
+    differences.append(of_task.differences(first))
+    shown = plots.differences(differences[-1], first)
     display(plots.save(shown, study.folder, f"differences_{evaluation.task}"))
-    comparison = tables.against_baseline(differences[-1], smallest, of_task.scores)
-    display(Markdown(tables.sentences(comparison, tables.name(smallest, of_task.summary))))
+    comparison = tables.against_baseline(differences[-1], first, of_task.scores)
+    display(Markdown(tables.sentences(comparison, tables.name(first, of_task.summary))))
 
 # %% [markdown]
 # ## Another cut through the same numbers

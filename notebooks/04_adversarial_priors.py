@@ -108,6 +108,7 @@ segmentation = {
 
 # %%
 study = Study.from_notebook("04_adversarial_priors", globals())
+radii = study.radii()
 
 # %% [markdown]
 # ## Upstream
@@ -142,7 +143,6 @@ results = study.results(evaluations)
 
 # %%
 called = "radius eps of adversarial training (L2)"
-radii = {model.called: float(model.called[1].removeprefix("l2_eps")) for model in backbones_there}
 plots.save(plots.scores_along(results.summary, radii, called, even=True), study.folder, "scores_by_eps")
 
 # %%

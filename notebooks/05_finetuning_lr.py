@@ -152,20 +152,20 @@ plots.save(plots.drops_along(results.summary, rates, "peak learning rate", even=
 # %% [markdown]
 # ## What we find
 #
-# Each rate against the smallest of its task on the same images: the difference of the drops, with the interval of the
+# Each rate against the first of its task on the same images: the difference of the drops, with the interval of the
 # *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One interval in twenty
 # misses the truth by chance, so a single category that stands out among many is not yet a finding.
 
 # %%
 differences = []
 for evaluation in evaluations:
-    smallest = evaluation.models[0].called
+    first = evaluation.models[0].called
     of_task = study.results([evaluation])
-    differences.append(of_task.differences(smallest))
-    shown = plots.differences(differences[-1], smallest)
+    differences.append(of_task.differences(first))
+    shown = plots.differences(differences[-1], first)
     display(plots.save(shown, study.folder, f"differences_{evaluation.task}"))
-    comparison = tables.against_baseline(differences[-1], smallest, of_task.scores)
-    display(Markdown(tables.sentences(comparison, tables.name(smallest, of_task.summary))))
+    comparison = tables.against_baseline(differences[-1], first, of_task.scores)
+    display(Markdown(tables.sentences(comparison, tables.name(first, of_task.summary))))
 
 # %% [markdown]
 # ## Another cut through the same numbers

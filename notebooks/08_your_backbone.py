@@ -155,7 +155,8 @@ plots.save(plots.drop_by_category(upstream, ["top1"], mine), study.folder, "upst
 # ## Downstream: first the head alone learns, then every weight
 #
 # Mask R-CNN and UperNet on every backbone, from mmdet's and mmsegmentation's own configs. With *frozen* features
-# nothing of the backbone changes, so what it brings along is all there is. With *every weight trained*, which is what
+# nothing of the backbone changes (unless `variant` is as_released: the authors' code lets some of it drift), so what it
+# brings along is all there is. With *every weight trained*, which is what
 # one does in practice, a backbone can forget what it knew. Classification is transferred in this second way only, as in
 # the paper.
 

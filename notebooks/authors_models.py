@@ -35,13 +35,12 @@ from robnb.study import Study
 from robnb.widgets import Predictions, explorer
 
 # %% tags=["parameters"]
-profile = "paper"  # which params these are; stamped on every result: smoke | mini | paper
+profile = "paper"  # which params these are; stamped on every result; it has no other
 outputs = ""  # folder for every product; empty means the outputs folder of the repository
 variation = ""  # a name for parameters that differ from the profile's; products then go to <notebook>@<name>
 data = "paper"  # COCO 2017, ADE20K and the published models; miniworld has none
 data_root = ""  # folder of the paper's data sets and weights (robnb fetch fills it)
 roots = {}  # single ones that lie elsewhere: {"coco": "/data/coco"}; or ROBNB_COCO and the like in the environment
-backbones = []  # architecture.weights; score these on ImageNet too
 trained = ["authors"]  # published transferred models: names, or authors (the paper's 24) | public
 corruptions = ["benchmark"]  # single corruptions, or sets: benchmark (all 15) | noise | blur | weather | digital
 severities = [1]  # 1 (mild) to 5 (severe); the paper's protocol is 1
@@ -60,10 +59,9 @@ inference = {
 variant = "corrected"  # where the paper's code and text differ: corrected | as_released
 switches = {}  # single differences the other way: {"channel_order": "as_released"}; robnb.recipes.SWITCHES lists them
 scales = {
-    "upstream": [256, 224],
     "detection": [1333, 800],
     "segmentation": [2048, 512],
-}  # upstream: resize, crop; others: width, height to fit
+}  # width, height to fit
 classifier_images = "crops"  # to corrupt: own_size | crops (as ImageNet-C) | crops_jpeg (as its files) | published
 detection = {}  # nothing is trained
 segmentation = {}  # nothing is trained
@@ -80,7 +78,7 @@ tasks = study.tasks
 # ## Scores
 
 # %%
-evaluations = [study.evaluate(study.pretrain())] if study.backbones else []
+evaluations = []
 for task in ("detection", "segmentation"):
     models = study.released(task)
     if models:

@@ -106,6 +106,7 @@ class Settings:
         for task in self.budgets:
             if task != "upstream" or self.data != "paper":  # published weights are not trained
                 self._check_budgets(task)
+        self._check_scales()
         self._check_rates()
         self._check_world()
         _ = self.conditions, self.inference_options, self.pretraining_options, self.protocol
@@ -130,6 +131,14 @@ class Settings:
         for name in self.backbones:
             share(self.budget(task, name).batch_size, self.processes)
 
+    def _check_scales(self) -> None:
+        for task, scale in self.scales.items():
+            choose(task, METRICS, "task in scales")
+            if len(scale) != 2 or min(scale) < 1:
+                raise UserError(f"scales.{task} is {scale}: it must be two numbers of pixels, such as [160, 128].")
+        for task in self.budgets.keys() - self.scales.keys() - set(self.look_at):
+            raise UserError(f"scales has no {task}: add the size of its images, such as {task}: [160, 128].")
+
     def _check_rates(self) -> None:
         for task, rates in self.learning_rates.items():
             choose(task, [task for task in self.budgets if task != "upstream"], "downstream task in learning_rates")
@@ -140,11 +149,20 @@ class Settings:
         """What only one of the two worlds has."""
         if self.data == "paper":
             _ = self.places
+            for file in filter(None, (BackboneName.parse(name).file for name in self.backbones)):
+                if not file.is_file():
+                    raise UserError(f"no weights at {file}: put the file there or correct its path.")
             for name in filter(self.made_here, self.backbones):
                 share(self.budget("upstream", name).batch_size, self.processes)
             return
         for name in self.backbones:
-            recipe, larger = upstream_set(BackboneName.parse(name).weights)
+            backbone = BackboneName.parse(name)
+            recipe, larger = upstream_set(backbone.weights)
+            if backbone.file is not None or (assets.has_backbone(name) and not is_recipe(recipe)):
+                raise UserError(
+                    f"{name} is not made here, and miniworld's backbones are: say --profile paper to use files and "
+                    "published weights, or name a recipe, such as resnet_mini.regular."
+                )
             if recipe_named(recipe).networks:
                 _ = self.network_budget
             if larger and LARGER_SET not in self.miniworld:

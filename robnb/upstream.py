@@ -16,9 +16,11 @@ import pandas as pd
 from robnb import assets, parameters, published
 from robnb.assets import Asset
 from robnb.augment import recipe_named
+from robnb.augment.adversarial import adversarial_named
 from robnb.augment.recipe import REGULAR
 from robnb.data import sources
 from robnb.data.miniworld import MiniworldSpec, fingerprint, make_miniworld
+from robnb.errors import UserError
 from robnb.evaluation.trained import TrainedModel
 from robnb.models.architectures import BackboneName, architecture_named
 from robnb.models.backbones import millions
@@ -266,6 +268,23 @@ class Upstream(Settings):
                 key = {"backbone": called.architecture, "weights": called.weights, "seed": training.seed}
                 rows[tuple(key.values())] = key | {"passes": training.passes, "seconds": seconds(training, self.store)}
         return pd.DataFrame(rows.values())
+
+    def radii(self) -> dict[tuple[str, str], float]:
+        """The L2 radius that every backbone was trained adversarially within, by (architecture, weights).
+
+        Raises:
+            UserError: a backbone was not.
+        """
+        found = {}
+        for name in self.backbones:
+            backbone = BackboneName.parse(name)
+            recipe = adversarial_named(backbone.weights)
+            if recipe is None:
+                raise UserError(
+                    f"{name} has no radius: name adversarial trainings alone, such as resnet_mini.l2_eps0.5."
+                )
+            found[backbone.architecture, backbone.weights] = recipe.eps
+        return found
 
     def million_parameters(self) -> dict[tuple[str, str], float]:
         """The size of every backbone without any head, in millions, by (architecture, weights)."""

@@ -50,7 +50,10 @@ def test_needs_are_the_backbones_the_trained_models_and_the_data_of_the_tasks(tm
         f"authors{k:02d}" for k in (*range(1, 5), *range(9, 13), *range(17, 21))
     ]
     assert names(alone)[-1] == "coco"
-    own = study(tmp_path, backbones=["resnet50@mine.pth"])
+    with pytest.raises(UserError, match=r"^no weights at .*mine\.pth: put the file there or correct its path\.$"):
+        study(tmp_path, backbones=[f"resnet50@{tmp_path}/mine.pth"])
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    own = study(tmp_path, backbones=[f"resnet50@{tmp_path}/mine.pth"])
     assert names(own) == ["imagenet", "coco", "ade20k"]
     assert small.study(tmp_path).needed_assets == ()
 

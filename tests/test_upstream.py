@@ -169,3 +169,10 @@ def test_a_backbone_that_nobody_publishes_is_made_of_imagenets_images(tmp_path):
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in pairs)
     with pytest.raises(UserError, match="upstream has no settings for resnet backbones, but resnet50"):
         paper(tmp_path, tmp_path / "data", "resnet50.augmix")
+
+
+def test_radii_are_those_of_the_names_and_a_backbone_without_one_is_found_before_training(tmp_path):
+    named = small.study(tmp_path, backbones=["resnet_nano.l2_eps0", "resnet_nano.l2_eps0.25"])
+    assert named.radii() == {("resnet_nano", "l2_eps0"): 0.0, ("resnet_nano", "l2_eps0.25"): 0.25}
+    with pytest.raises(UserError, match=r"resnet_nano\.regular has no radius: name adversarial trainings alone"):
+        small.study(tmp_path, backbones=["resnet_nano.regular"]).radii()

@@ -24,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "of hashes. SRC is a COCO root, an ADE20K root or any folder of images. Finished images are never made again: "
         "an interrupted run goes on when the same command is given again, and conditions can be added later. "
         "With the same SRC and options, the last line printed is the same for everybody.",
-        epilog="Examples: robnb corrupt datasets/coco coco-c --severities 3; robnb corrupt imagenet/val imagenet-c "
+        epilog="Examples: robnb corrupt data/coco coco-c --severities 3; robnb corrupt imagenet/val imagenet-c "
         "--corruptions noise fog --format jpeg; robnb corrupt --verify coco-c",
     )
     corrupt.add_argument("src", nargs="?", type=Path, metavar="SRC", help="the data set to copy; only read")

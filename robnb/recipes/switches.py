@@ -302,7 +302,7 @@ class Switches:
 
 def _switch(name: str) -> Switch:
     """A switch that can be turned."""
-    switch = SWITCHES[choose(name, SWITCHES, "switch")]
-    if switch.parameter:
-        raise UserError(f"{name} is no switch: set the parameter {switch.parameter} instead.")
-    return switch
+    parameter = SWITCHES[name].parameter if name in SWITCHES else ""
+    if parameter:
+        raise UserError(f"{name} is no switch: set the parameter {parameter} instead.")
+    return SWITCHES[choose(name, [one.id for one in SWITCHES.values() if not one.parameter], "switch")]
