@@ -84,11 +84,12 @@ plots.save(plots.statements(each, verdicts), reading.folder, "statements")
 # %% [markdown]
 # ## Does the order transfer?
 #
-# All models of all notebooks that were scored upstream and downstream, in one figure. Kendall's tau is 1 where who
-# loses less upstream loses less downstream, and -1 where it is the reverse. A model that scores nothing on clean images
-# has no drop, and no place here.
+# The models that were scored upstream and downstream, in one figure. Kendall's tau is 1 where who loses less upstream
+# loses less downstream, and -1 where it is the reverse. A model that scores nothing on clean images has no drop, and no
+# place here.
 
 # %%
+display(Markdown(tables.left_out_sentence(reading.pool.left_out)))
 results = reading.pool.results
 agreement = results.agreement()
 plots.save(plots.agreement(results.summary, agreement), reading.folder, "agreement")
@@ -100,7 +101,7 @@ Markdown(tables.agreement_sentences(agreement))
 # ## Which backbones differ?
 #
 # The overall drop of each model minus that of each other, on the same images. A dot marks pairs whose interval excludes
-# zero. With so many pairs, one dot in twenty may be there by chance.
+# zero. By chance alone, one pair in twenty has a dot.
 
 # %%
 pairs = reading.pool.pairs()
@@ -134,7 +135,8 @@ tables.show(tables.variance_shares(shares), reading.folder, "variance_shares")
 # %%
 for chapter in reading.found.with_severities:
     alone, order = by_severity(chapter, resamples, seed)
-    display(plots.save(plots.drops_by_severity(alone), reading.folder, f"severities_{chapter.notebook}"))
+    display(Markdown(f"**{chapter.name}**"))
+    display(plots.save(plots.drops_by_severity(alone), reading.folder, f"severities_{chapter.name}"))
     display(Markdown(tables.severity_sentences(order)))
 Markdown(f"Notebooks with several severities: {len(reading.found.with_severities)}.")
 
@@ -161,8 +163,9 @@ tables.in_full(tables.show(by_variation(reading.entries, reading.varied), readin
 # ## Limits
 #
 # With one training for each model, intervals and verdicts are about these very networks on other images. With several
-# (`training_seeds`) they cover other trainings too. Draws of the corruptions are in none. Statements of one claim
-# that share models are not independent; the rules do not need that they are.
+# (`training_seeds`) the verdicts, statements and pairs cover other trainings too; the order of the drops and the
+# comparison of severities do not. Draws of the corruptions are in none. Statements of one claim that share models are
+# not independent; the rules do not need that they are.
 #
 # The last cell writes the tables and what made them.
 

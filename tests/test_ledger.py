@@ -15,6 +15,7 @@ from robnb.ledger.claims import CLAIMS, size, transfer
 from robnb.ledger.claims.claim import FIXED, IN_TRANSFER, compared, transferred, trend
 from robnb.ledger.entries import judge_all
 from robnb.ledger.found import NOTEBOOKS, Found
+from robnb.ledger.pool import Pool
 from robnb.ledger.roles import role_of
 from robnb.ledger.variations import judge_varied
 from robnb.ledger.verdicts import (
@@ -32,6 +33,7 @@ from robnb.ledger.verdicts import (
     judged,
     outcome_of,
 )  # fmt: skip
+from robnb.names import CLEAN
 from robnb.published import CASCADE
 from robnb.statistics.measured import Measured
 from robnb.tables import ARM
@@ -290,6 +292,40 @@ def test_a_trend_is_the_least_squares_slope():
     weights = [weight for weight, _ in slope.terms]
     values = np.array([3.0, 5.0, 4.0, 9.0])
     assert np.dot(weights, values) == pytest.approx(np.polyfit(range(4), values, 1)[0])
+
+
+# All models together
+
+
+def pool(results):
+    return Pool((), results, (), worlds.RESAMPLES, 0)
+
+
+def test_pairs_of_one_training_are_the_paired_differences(papers_world):
+    results = papers_world.chapters["02_full_network", ""].results
+    found = pool(results).pairs()
+    assert len(found) == 4 * 3 * (1 + 2 + 1 + 1), "ordered pairs of every score"
+    keys = ["backbone", "weights", "task", "regime", "metric"]
+    for model, of_model in found.groupby("baseline"):
+        expected = results.differences(model).query("category == 'all'").set_index(keys)
+        of_model = of_model.set_index(keys).reindex(expected.index)
+        for column in ("difference", "low", "high"):
+            assert of_model[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-9)
+
+
+def test_pairs_of_several_trainings_are_told_apart_as_rarely_as_the_level_says():
+    """Models that differ by their trainings alone: over images each pair would be told apart (the error is 0.1)."""
+    told = []
+    for world in range(12):
+        results = worlds.chapter("02_full_network", all_alike, 0.1, seeds=(0, 1, 2)).results
+        scores = results.scores.copy()
+        noise = np.random.default_rng(world)
+        for _, rows in scores.groupby(["backbone", "weights", "task", "metric", "seed"]):
+            scores.loc[rows.index[rows["corruption"] != CLEAN], "value"] += noise.normal(0, 4)
+        draws = scores["value"].to_numpy()[:, None] + noise.normal(0, 0.1, (len(scores), 200))
+        pairs = pool(worlds.results(scores, draws)).pairs()
+        told += ((pairs["low"] > 0) | (pairs["high"] < 0)).tolist()
+    assert len(told) == 12 * 60 and np.mean(told) < 0.09
 
 
 # What the paper printed

@@ -74,10 +74,15 @@ def test_severities_stand_side_by_side_and_the_mean_apart():
     assert labels == ["1", "3", "mean"]
     heights = sorted(line.get_ydata().tolist() for line in figure.axes[0].lines if len(line.get_ydata()) == 2)
     assert [5, 30] in heights and [10, 20] in heights
-    frame = pd.DataFrame([{**SCORED, "models": 4, "tau": 0.5, "low": -0.2, "high": 1.0}])
+    frame = pd.DataFrame([{**SCORED, "lowest": 2, "models": 4, "tau": 0.5, "low": -0.2, "high": 1.0}])
     assert tables.severity_sentences(frame) == (
-        "- Detection, box AP: tau = 0.50 [-0.20, 1.00] between severity 1 and all, over 4 models."
+        "- Detection, box AP: tau = 0.50 [-0.20, 1.00] between severity 2 and all, over 4 models."
     )
+
+
+def test_what_is_not_among_all_models_is_named():
+    assert tables.left_out_sentence([]) == "All models of all notebooks are here."
+    assert tables.left_out_sentence(("02_full_network",)).startswith("**Not all models are here:** 02_full_network ")
 
 
 def test_shares_of_variance_say_what_was_not_varied():

@@ -45,6 +45,11 @@ class Chapter:
     lacking: tuple[str, ...]
     results: Results
 
+    @property
+    def name(self) -> str:
+        """As its folder is called."""
+        return f"{self.notebook}@{self.variation}" if self.variation else self.notebook
+
     @cached_property
     def trainings(self) -> pd.DataFrame:
         """P, mPC, rPC and drop of each training, indexed by model, category and seed."""

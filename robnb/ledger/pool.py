@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,10 @@ from robnb.statistics import Results
 from robnb.statistics.agreement import tau_b
 from robnb.statistics.decomposition import decomposition
 from robnb.statistics.draws import draws_of
+from robnb.statistics.measured import Measured, summed
 from robnb.statistics.quantities import MODEL
 from robnb.statistics.resampling import percentiles
+from robnb.statistics.trainings import per_training
 from robnb.store import Store
 
 
@@ -28,7 +32,8 @@ class Pool:
     """Every model once, on resamples of the same images.
 
     Attributes:
-        left_out: notebooks whose conditions are not those of most.
+        left_out: notebooks of which some models are not in it: their conditions, or how they were scored, are not those
+            of most.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -38,17 +43,36 @@ class Pool:
     seed: int
 
     def pairs(self) -> pd.DataFrame:
-        """The overall drop of each model minus that of each other, as `robnb.statistics.Results.differences`.
+        """The overall drop of each model minus that of each other on the same images.
+
+        Intervals are those of `robnb.statistics.measured.Measured`: with several trainings they cover others too.
 
         Returns:
-            its columns, with the other model in ``baseline`` (backbone, weights).
+            ``backbone``, ``weights``, ``task``, ``regime``, ``metric``, ``baseline`` (backbone and weights of the
+            other), ``difference`` (percentage points), ``low``, ``high``. Pairs without a difference, and of other
+            training seeds, are left out.
         """
-        overall = self.results.summary[self.results.summary["category"] == ALL]
-        parts = []
-        for model in dict.fromkeys(zip(overall["backbone"], overall["weights"], strict=True)):
-            of_all = self.results.differences(model).query("category == @ALL").dropna(subset="difference")
-            parts.append(of_all.assign(baseline=[model] * len(of_all)))
-        return pd.concat(parts, ignore_index=True)
+        summary = self.results.summary
+        overall = summary[(summary["category"] == ALL) & summary["drop"].notna()]
+        rows = []
+        for where, group in overall.groupby(MODEL[2:], sort=False):
+            drops = {(row.backbone, row.weights): self._drop(row.Index) for row in group.itertuples()}
+            for other, one in permutations(drops, 2):
+                if set(drops[one].trainings) == set(drops[other].trainings):
+                    gap = summed([(1.0, drops[one]), (-1.0, drops[other])])
+                    rows.append((*one, *where, other, gap.value, *gap.interval()))
+        return pd.DataFrame(rows, columns=[*MODEL, "baseline", "difference", "low", "high"])
+
+    @cached_property
+    def _alone(self) -> pd.DataFrame:
+        """The drop of each training, indexed by model, category and seed."""
+        return per_training(self.results.scores).set_index([*MODEL, "category", "seed"])["drop"].sort_index()
+
+    def _drop(self, row: int) -> Measured:
+        about = self.results.summary.loc[row]
+        trainings = self._alone.loc[tuple(about[[*MODEL, "category"]])].to_dict()
+        images = int(self.results.scores.loc[self.results.scores["task"] == about["task"], "n_images"].max())
+        return Measured(float(about["drop"]), self.results.draws["drop"][row], trainings, images)
 
     def decomposition(self) -> pd.DataFrame:
         """`robnb.statistics.decomposition` of all scores."""
@@ -67,7 +91,7 @@ def pooled(found: Found, resamples: int, seed: int = 0) -> Pool:
     evaluations = tuple(Evaluation(sweep, store) for sweep in _sweeps(chosen))
     grid = [(condition.corruption, condition.severity) for condition in conditions]
     results = Results.of(evaluations, grid, resamples=resamples, seed=seed, store=store)
-    left_out = tuple(chapter.notebook for chapter in chapters if chapter not in chosen)
+    left_out = tuple(chapter.notebook for chapter in chapters if chapter not in chosen or _unlike(chapter, chosen))
     return Pool(evaluations, results, left_out, resamples, seed)
 
 
@@ -76,8 +100,8 @@ def by_severity(chapter: Chapter, resamples: int, seed: int = 0) -> tuple[pd.Dat
 
     Returns:
         the overall rows of `robnb.statistics.Results.summary` with a column ``severity`` (0: the mean over all), and
-        for each task, regime and metric Kendall's tau between the models' drops at the lowest severity and over all:
-        ``models``, ``tau``, ``low``, ``high``, resampled on the same images.
+        for each task, regime and metric Kendall's tau between the models' drops at the ``lowest`` severity and over
+        all: ``models``, ``tau``, ``low``, ``high``, resampled on the same images.
     """
     severities = sorted({condition.severity for condition in chapter.outlook.conditions} - {0})
     alone = {severity: _at(chapter, [severity], resamples, seed) for severity in severities} | {0: chapter.results}
@@ -89,8 +113,8 @@ def by_severity(chapter: Chapter, resamples: int, seed: int = 0) -> tuple[pd.Dat
         draws = tau_b(first.draws["drop"][at], whole.draws["drop"][at])
         point = tau_b(first.summary["drop"].to_numpy()[at, None], whole.summary["drop"].to_numpy()[at, None])[0]
         (low,), (high,) = percentiles(draws[None])
-        rows.append((*where, len(at), point, low, high))
-    columns = [*MODEL[2:], "models", "tau", "low", "high"]
+        rows.append((*where, severities[0], len(at), point, low, high))
+    columns = [*MODEL[2:], "lowest", "models", "tau", "low", "high"]
     return pd.concat(parts, ignore_index=True), pd.DataFrame(rows, columns=columns)
 
 
@@ -113,6 +137,15 @@ def _sweeps(chapters: list[Chapter]) -> Iterator[Sweep]:
                     models[model.key] = _plainer(models.get(model.key, model), model)
     for first, models in by_task.values():
         yield first.outlook.sweep_of(_told_apart(models.values()))
+
+
+def _unlike(chapter: Chapter, chosen: list[Chapter]) -> bool:
+    """Whether some of its models cannot be among those of the others."""
+    for evaluation in chapter.evaluations:
+        first = next(one for one in chosen if any(e.task == evaluation.task for e in one.evaluations))
+        if not all(_scored_alike(first, chapter, model) for model in evaluation.models):
+            return True
+    return False
 
 
 def _scored_alike(first: Chapter, other: Chapter, model: TrainedModel) -> bool:

@@ -20,7 +20,7 @@ from robnb.tables.labels import (
     title,
     with_labels,
 )
-from robnb.tables.ledger import in_full, pair_sentences, severity_sentences, variance_shares
+from robnb.tables.ledger import in_full, left_out_sentence, pair_sentences, severity_sentences, variance_shares
 from robnb.tables.paper import beside_paper, prime_beside_paper, sizes
 from robnb.tables.scores import (
     UNDEFINED,
@@ -54,6 +54,7 @@ __all__ = [
     "in_full",
     "introduction",
     "label",
+    "left_out_sentence",
     "missing_cells",
     "models_of",
     "name",

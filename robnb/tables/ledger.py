@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -34,14 +36,21 @@ def pair_sentences(pairs: pd.DataFrame) -> str:
     return "\n".join(lines) or "There are no two models to compare."
 
 
-def severity_sentences(agreement: pd.DataFrame, lowest: int = 1) -> str:
+def left_out_sentence(notebooks: Sequence[str]) -> str:
+    """Which notebooks' models are not all among those of the others, and why."""
+    if not notebooks:
+        return "All models of all notebooks are here."
+    return f"**Not all models are here:** {', '.join(notebooks)} scored some under other conditions or in another way."
+
+
+def severity_sentences(agreement: pd.DataFrame) -> str:
     """Whether the order of the drops at the lowest severity is that over all, from `tau` with its interval."""
     regimes = several_regimes(agreement)
     lines = []
     for row in agreement.itertuples():
         where = title(row.task, row.regime, row.metric, regimes=regimes)
         said = "undefined" if pd.isna(row.tau) else cell(row.tau, row.low, row.high, 2)
-        lines.append(f"- {where}: tau = {said} between severity {lowest} and all, over {row.models} models.")
+        lines.append(f"- {where}: tau = {said} between severity {row.lowest} and all, over {row.models} models.")
     return "\n".join(lines)
 
 
