@@ -164,7 +164,13 @@ class Upstream(Settings):
         wanted = [task for task, crop in crops.items() if crop and task in self.budgets]
         prepare = {task: (*self.scales[task], "bilinear") for task in wanted}
         folders = {key: self.places.folder(key) for key in assets.DEFAULTS}
-        return sources.paper(folders, copies=copies, prepare=prepare)
+        found = sources.paper(folders, copies=copies, prepare=prepare)
+        return {task: self._as_accepted(data) for task, data in found.items()}
+
+    def _as_accepted(self, data: sources.TaskData) -> sources.TaskData:
+        """A subset, or what else was accepted in a data set's place, is other data than the release."""
+        content = assets.accepted_content(assets.data_of_task(data.task), self.places)
+        return replace(data, fingerprint=f"{data.fingerprint}, accepted {content}") if content else data
 
     def _miniworld_counts(self) -> dict[str, int]:
         known = [field.name for field in fields(MiniworldSpec) if field.name != "seed"]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import published_data
 import pytest
+import small
 import torch
 import torchvision
 from PIL import Image
@@ -19,7 +20,8 @@ from sweeping import Sweeper, contents
 from torch import nn
 from torchvision import transforms
 
-from robnb import distributed
+from robnb import assets, distributed
+from robnb.assets import Roots
 from robnb.corruptions import Condition, conditions, corrupt
 from robnb.data import AdeImages, CifarBatches, ClassFolders, CocoImages, Prepared
 from robnb.data.corrupted import CifarCopies, ImageNetCopies
@@ -550,3 +552,26 @@ def test_a_classifiers_interpolation_is_torchvisions(roots: dict[str, Path], mod
     assert resident.predictor(other, CPU, Execution(), model.sha256()) is not predictor, "its images are others"
     with pytest.raises(UserError, match="unknown interpolation 'nearest'"):
         ClassifierPredictor(network, (72, 64), CPU, interpolation="nearest")
+
+
+def test_what_was_accepted_in_a_releases_place_is_other_data(tmp_path):
+    """Two subsets of one size, a changed annotation, and the release, which is known by its name."""
+    parameters = {"data": "paper", "upstream": None, "segmentation": None, "classification": None, "backbones": []}
+
+    def fingerprint(root: Path) -> str:
+        study = small.study(tmp_path / "out", data_root=str(root), trained=["authors"], **parameters)
+        return study._paper_tasks()["detection"].fingerprint
+
+    roots = [tmp_path / "one", tmp_path / "other"]
+    for root in roots:
+        published_data.coco(root / "coco")
+        assert fingerprint(root) == "coco-as-released", "nothing was accepted yet"
+        assets.accept(assets.data_set("coco"), Roots(root))
+    same = fingerprint(roots[0])
+    assert same == fingerprint(roots[1]) != "coco-as-released", "wherever it lies"
+    image = next((roots[0] / "coco" / "val2017").glob("*.jpg"))
+    image.rename(image.with_name("000000999999.jpg"))
+    renamed = fingerprint(roots[0])
+    annotations = roots[0] / "coco" / "annotations" / "instances_val2017.json"
+    annotations.write_text(annotations.read_text().replace('"iscrowd": 0', '"iscrowd": 1', 1))
+    assert len({same, renamed, fingerprint(roots[0])}) == 3

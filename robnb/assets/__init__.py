@@ -12,7 +12,7 @@ from robnb.assets.catalogue import asset, backbone, catalogue, data_of_task, dat
 from robnb.assets.fetching import Fetched, fetch
 from robnb.assets.kinds import Asset, Backbone, DataSet, File, Score, Trained
 from robnb.assets.roots import DEFAULT_DATA_ROOT, DEFAULTS, Roots
-from robnb.assets.states import State, accept, require, states
+from robnb.assets.states import State, accept, accepted_content, require, states
 
 __all__ = [
     "DEFAULTS",
@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Trained",
     "accept",
+    "accepted_content",
     "asset",
     "backbone",
     "catalogue",

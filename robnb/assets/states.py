@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -110,6 +111,22 @@ def accept(asset: Asset, roots: Roots) -> None:
     for file in asset.files:
         if not file.unpack:
             lock.record(file, hashes.sha256(folder / file.path), accepted=True)
+
+
+def accepted_content(asset: Asset, roots: Roots) -> str:
+    """Identifies what was accepted in an asset's place: the names and sizes of its files, and the content of tables.
+
+    Returns:
+        16 hexadecimal digits; "" where nothing was accepted: a release as it was published is known by its name.
+    """
+    folder = roots.folder(asset.root)
+    if not Lock(folder).accepted(asset.name):
+        return ""
+    found = {path for pattern, _ in asset.counts for path in folder.glob(pattern)}
+    about = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in sorted(found) if path.is_file()]
+    alone = [folder / path for path in asset.paths]
+    about += [(path.name, hashes.sha256(path)) for path in alone if path.is_file()]
+    return hashlib.blake2b(repr(about).encode(), digest_size=8).hexdigest()
 
 
 def open_file(asset: Asset, file: File, lock: Lock) -> bool:
