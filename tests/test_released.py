@@ -1,6 +1,7 @@
 """Whole trained models as the authors and Swin's authors publish them: every tensor finds its place, or none does."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from robnb.errors import UserError
 from robnb.models.architectures import architecture_named
 from robnb.models.detector import CONFIGS, shipped_config
 from robnb.models.released import build_released, load_released
+from robnb.speed.stand_ins import make_sure
+from robnb.training import initialise
 
 # After robnb.models.released, which registers the ops that mmdet imports.
 from mmdet.structures import DetDataSample  # isort: skip
@@ -115,6 +118,17 @@ def test_a_cascade_finds_objects():
     (found,) = model.test_step({"inputs": [image], "data_samples": [sample]})
     assert found.pred_instances.masks.shape == (len(found.pred_instances.bboxes), 64, 96)
     assert len(found.pred_instances.bboxes) > 0
+
+
+def test_a_cascade_with_random_weights_can_be_made_sure():
+    """Every stage of it: `robnb plan` times one that finds as much as it may, with the usual threshold."""
+    model = initialise(partial(build_released, "cascade_mask_rcnn", architecture_named("swin_nano"), 80), 0).eval()
+    make_sure(model)
+    model.roi_head.test_cfg.max_per_img = 12
+    sample = DetDataSample(metainfo={"ori_shape": (64, 96), "img_shape": (64, 96), "scale_factor": (1.0, 1.0)})
+    image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    (found,) = model.test_step({"inputs": [image], "data_samples": [sample]})
+    assert len(found.pred_instances.bboxes) == 12
 
 
 def test_the_normalisation_that_a_model_was_trained_with_can_be_given():

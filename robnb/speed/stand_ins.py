@@ -82,9 +82,14 @@ def random_detector(folder: Path, architecture: str, scale: tuple[int, int], det
 
 
 def make_sure(detector: nn.Module) -> None:
-    """Let a Mask R-CNN with random weights find as much as it may, by making it sure of some class every time."""
+    """Let a detector with random weights find as much as it may, by making it sure of some class every time.
+
+    A Mask R-CNN has one head that names classes, a Cascade one in each stage.
+    """
+    heads = detector.roi_head.bbox_head
     with torch.no_grad():
-        detector.roi_head.bbox_head.fc_cls.weight *= _SURE
+        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+            head.fc_cls.weight *= _SURE
 
 
 def _capped(architecture: str, detections: int) -> nn.Module:
