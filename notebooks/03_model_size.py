@@ -159,8 +159,8 @@ tables.show(tables.with_intervals(tables.rank_table(results.summary)), study.fol
 # ## What we find
 #
 # Each model against the first of its task on the same images: the difference of the drops, with the interval of the
-# *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One
-# interval in twenty misses the truth by chance, so a single category that stands out among many is not yet a finding.
+# *paired* difference. Where an interval holds zero, no order is claimed, and the marker is open. One interval in twenty
+# misses the truth by chance, so a single category that stands out among many is not yet a finding.
 
 # %%
 differences = []

@@ -93,14 +93,13 @@ tables.grid_status(pd.concat([evaluation.scores for evaluation in evaluations]),
 
 # %%
 results = study.results(evaluations)
-downstream = results.summary[results.summary["task"] != "upstream"]
 
 # %% [markdown]
 # ## Tables 1 and 2: the backbone frozen, drop per category in percent
 
 # %%
 for metric in ("box_AP", "mIoU"):
-    beside = tables.beside_paper(downstream, metric, study.profile)
+    beside = tables.beside_paper(results.summary, metric, study.profile)
     display(tables.show(beside, study.folder, f"{metric}_beside_paper"))
 
 # %% [markdown]
@@ -109,20 +108,20 @@ for metric in ("box_AP", "mIoU"):
 # The authors released no model with PRIME weights and a plain transfer, so only the second half can be measured.
 
 # %%
-tables.show(tables.prime_beside_paper(downstream, study.profile), study.folder, "prime_beside_paper")
+tables.show(tables.prime_beside_paper(results.summary, study.profile), study.folder, "prime_beside_paper")
 
 # %% [markdown]
 # ## All of them
 
 # %%
-tables.show(tables.with_intervals(tables.overview(downstream)), study.folder, "downstream")
+tables.show(tables.with_intervals(tables.overview(results.summary)), study.folder, "downstream")
 
 # %%
 metrics = ["box_AP", "mask_AP", "mIoU"]
-plots.save(plots.drop_by_category(downstream, metrics), study.folder, "drop_by_category")
+plots.save(plots.drop_by_category(results.summary, metrics), study.folder, "drop_by_category")
 
 # %%
-plots.save(plots.clean_and_corrupted(downstream, metrics), study.folder, "clean_and_corrupted")
+plots.save(plots.clean_and_corrupted(results.summary, metrics), study.folder, "clean_and_corrupted")
 
 # %% [markdown]
 # ## What we find
